@@ -1,0 +1,12 @@
+//! Words that everybody may use. Rank 0: imports from no other room.
+
+pub mod base64url;
+pub mod clock;
+pub mod duration;
+pub mod handle;
+pub mod identity;
+pub mod random;
+pub mod request_id;
+pub mod secret;
+pub mod signed;
+pub mod size;

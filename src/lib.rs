@@ -1,0 +1,3 @@
+//! Foregate: a session-aware reverse proxy. `ARCHITECTURE.md` follows a request through the rooms below.
+
+pub mod base;

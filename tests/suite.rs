@@ -1,0 +1,2 @@
+//! Tests from outside, in one binary: a module a theme.
+#![cfg(test)]
