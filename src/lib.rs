@@ -1,3 +1,4 @@
 //! Foregate: a session-aware reverse proxy. `ARCHITECTURE.md` follows a request through the rooms below.
 
 pub mod base;
+pub mod http;

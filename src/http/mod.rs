@@ -1,0 +1,34 @@
+//! Message rules: pure functions over one head, each the one place where its rule is decided.
+//!
+//! Rank 1. The rule behind the rules: the proxy and the upstream never read one message in two ways.
+
+mod authority;
+mod body;
+mod context;
+pub mod cookies;
+pub mod forwarding;
+mod header_name;
+pub mod hop_by_hop;
+mod limits;
+mod navigation;
+mod origin;
+mod percent;
+mod problem;
+mod redirect;
+mod request_head;
+mod request_headers;
+mod target;
+
+pub use authority::{Authority, BadAuthority, Scheme};
+pub use body::{Body, BodyError, Watcher};
+pub use context::RequestContext;
+pub use forwarding::Hop;
+pub use header_name::{ManagedNames, folded};
+pub use limits::{HeadLimits, HeadTooLarge};
+pub use navigation::{RequestKind, is_cross_site, kind};
+pub use origin::{Provenance, provenance};
+pub use problem::Problem;
+pub use redirect::redirect;
+pub use request_head::{Malformed, check as check_head};
+pub use request_headers::{Cleansed, cleanse};
+pub use target::{BadTarget, PathPrefix, Target};

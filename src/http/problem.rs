@@ -1,0 +1,170 @@
+//! What went wrong, for programs (RFC 9457).
+
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::base::request_id::RequestId;
+
+/// Everything that a client may be told went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Problem {
+    /// Nobody is signed in, and somebody has to be.
+    LoginRequired,
+    /// Somebody is, but not the right one.
+    Forbidden,
+    /// Sent from another site's page.
+    CrossSite,
+    /// A request that is not sound.
+    BadRequest,
+    /// Nothing is served at the path.
+    NoRoute,
+    /// The route does not take the method.
+    MethodNotAllowed,
+    /// More content than is taken.
+    TooLarge,
+    /// An address longer than is taken.
+    UriTooLong,
+    /// More headers than are taken.
+    HeadersTooLarge,
+    /// Content that did not come in time.
+    RequestTimeout,
+    /// Too often within too short a time.
+    TooManyRequests,
+    /// The host is none of ours.
+    UnknownHost,
+    /// Nobody can say who is signed in.
+    StoreUnavailable,
+    /// Nobody can be signed out: the session is still alive.
+    LogoutUnavailable,
+    /// The application does not answer at all, or not in HTTP.
+    UpstreamUnreachable,
+    /// The application takes too long.
+    UpstreamTimeout,
+    /// Too much to do; another try may succeed.
+    Busy,
+    /// The proxy's own fault.
+    InternalError,
+}
+
+impl Problem {
+    /// The closed list.
+    pub const ALL: [Self; 18] = [
+        Self::LoginRequired,
+        Self::Forbidden,
+        Self::CrossSite,
+        Self::BadRequest,
+        Self::NoRoute,
+        Self::MethodNotAllowed,
+        Self::TooLarge,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
+        Self::RequestTimeout,
+        Self::TooManyRequests,
+        Self::UnknownHost,
+        Self::StoreUnavailable,
+        Self::LogoutUnavailable,
+        Self::UpstreamUnreachable,
+        Self::UpstreamTimeout,
+        Self::Busy,
+        Self::InternalError,
+    ];
+
+    /// The answer's status.
+    pub const fn status(self) -> StatusCode {
+        self.parts().0
+    }
+
+    /// The problem's name within its type, `urn:foregate:problem:SLUG`.
+    pub const fn slug(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// What happened, in a few words for people.
+    pub const fn title(self) -> &'static str {
+        self.parts().2
+    }
+
+    /// The body of an `application/problem+json` answer.
+    pub fn json(self, request_id: RequestId) -> String {
+        let members = Members {
+            type_uri: format!("urn:foregate:problem:{}", self.slug()),
+            title: self.title(),
+            status: self.status().as_u16(),
+            request_id: request_id.to_string(),
+        };
+        serde_json::to_string(&members).expect("strings and a number can be written as JSON")
+    }
+
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::LoginRequired => (StatusCode::UNAUTHORIZED, "login-required", "Sign in first"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Access is not allowed"),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross-site", "Sent from another site"),
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "The request is malformed"),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "no-route", "Nothing is here"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here")
+            }
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The content is too large"),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "The address is too long"),
+            Self::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers-too-large",
+                "The headers are too large",
+            ),
+            Self::RequestTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request did not come in time")
+            }
+            Self::TooManyRequests => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests")
+            }
+            Self::UnknownHost => {
+                (StatusCode::MISDIRECTED_REQUEST, "unknown-host", "The host is not served here")
+            }
+            Self::StoreUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store-unavailable",
+                "Sessions cannot be checked at the moment",
+            ),
+            Self::LogoutUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "You are still signed in")
+            }
+            Self::UpstreamUnreachable => {
+                (StatusCode::BAD_GATEWAY, "upstream-unreachable", "The application cannot be reached")
+            }
+            Self::UpstreamTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "upstream-timeout", "The application takes too long")
+            }
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too busy at the moment"),
+            Self::InternalError => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "Something went wrong here")
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Members {
+    #[serde(rename = "type")]
+    type_uri: String,
+    title: &'static str,
+    status: u16,
+    request_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::Random;
+
+    #[test]
+    fn a_problem_says_what_and_which_request_and_nothing_else() {
+        let id = RequestId::new(Random::system());
+        assert_eq!(
+            Problem::LoginRequired.json(id),
+            format!(
+                r#"{{"type":"urn:foregate:problem:login-required","title":"Sign in first","status":401,"request_id":"{id}"}}"#
+            )
+        );
+    }
+}
