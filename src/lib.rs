@@ -1,4 +1,5 @@
 //! Foregate: a session-aware reverse proxy. `ARCHITECTURE.md` follows a request through the rooms below.
 
 pub mod base;
+pub mod config;
 pub mod http;

@@ -1,0 +1,220 @@
+//! From a file's path to a checked [`Config`], or to everything that is wrong with it.
+
+use std::path::{Path, PathBuf};
+
+use super::context::Context;
+use super::reader::{Complaint, Document, Fault, Faults, Section, Severity, kind};
+use super::route::{self, Surroundings};
+use super::{Config, Environment, Mode};
+use super::{auth, hsts, identity, log, login, server, session, tls, upstream};
+
+const MODES: [(&str, Mode); 2] = [("production", Mode::Production), ("development", Mode::Development)];
+
+/// A configuration that may be run.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the file says.
+    pub config: Config,
+    /// What somebody should know about it, in the file's order.
+    pub warnings: Vec<Fault>,
+}
+
+/// The file to read: `--config`, else `$FOREGATE_CONFIG`, else the first there is of `./proxy.toml` and
+/// `/etc/foregate/proxy.toml`; `None` where there is neither.
+pub fn find(flag: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
+    let named = flag.map(Path::to_owned).or_else(|| environment.get("FOREGATE_CONFIG").map(PathBuf::from));
+    named.or_else(|| {
+        ["proxy.toml", "/etc/foregate/proxy.toml"].into_iter().map(PathBuf::from).find(|path| path.exists())
+    })
+}
+
+/// Reads and checks the file at `path`, and the secrets that it names.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Faults> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let what = format!("cannot be read: {error}");
+        unreadable(path, (1, 1), Complaint::new(what, "check the path and its permissions"))
+    })?;
+    let text = str::from_utf8(&bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        let last = valid.rsplit('\n').next().unwrap_or_default();
+        let position = (valid.matches('\n').count() + 1, last.chars().count() + 1);
+        unreadable(path, position, Complaint::new("is not UTF-8", "save it as UTF-8"))
+    })?;
+    read(path, text, environment)
+}
+
+fn unreadable(path: &Path, (line, column): (usize, usize), complaint: Complaint) -> Faults {
+    let key = "file".to_owned();
+    Fault { severity: Severity::Error, file: path.to_owned(), line, column, key, complaint }.into()
+}
+
+fn read(path: &Path, text: &str, environment: &Environment) -> Result<Loaded, Faults> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let (config, warnings) = Document::parse(path, text).read(|root| sections(root, folder, environment))?;
+    Ok(Loaded { config, warnings })
+}
+
+fn sections(root: &mut Section<'_>, folder: &Path, environment: &Environment) -> Config {
+    let mode = root.value("mode", kind::one_of(&MODES), Mode::Production);
+    // Where it is misspelled, what production refuses is not the fault.
+    let mode = if root.sound("mode") { mode } else { Mode::Development };
+    let context = Context { mode, folder, environment };
+    let server = root.table("server", |section| server::read(section, context));
+    let tls = root.table("tls", |section| tls::read(section, &server, context));
+    let hsts = root.table("hsts", hsts::read);
+    let session = root.table("session", |section| session::read(section, &server, context));
+    let login = root.table("login", |section| login::read(section, &server));
+    let auth = root.table("auth", |section| auth::read(section, &login, context));
+    let identity = root.table("identity", identity::read);
+    let upstreams = root.named("upstream", upstream::read);
+    let around = Surroundings { server: &server, login: &login, upstreams: &upstreams };
+    let routes = route::read_all(root, around);
+    let log = root.table("log", |section| log::read(section, context));
+    let folder = folder.to_owned();
+    Config { mode, server, tls, hsts, session, login, auth, identity, upstreams, routes, log, folder }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
+    use super::super::{AuditTarget, HostPattern, SameSite, SessionSecret, StoreUrl};
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn fixtures() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config")
+    }
+
+    fn environment() -> Environment {
+        Environment::from_pairs([
+            ("SECRET_KEY", SECRET),
+            ("OTHER_KEY", SECRET),
+            ("REDIS_PASSWORD", "from outside"),
+            ("EMPTY", ""),
+        ])
+    }
+
+    fn load_fixture(name: &str) -> Result<Loaded, Faults> {
+        load(&fixtures().join(name), &environment())
+    }
+
+    fn lines(outcome: Result<Loaded, Faults>) -> Vec<String> {
+        let faults = match outcome {
+            Ok(loaded) => loaded.warnings,
+            Err(faults) => faults.as_slice().to_vec(),
+        };
+        faults.iter().map(Fault::to_string).collect()
+    }
+
+    /// The lines of each `NAME.toml` in the fixtures' folder are those of `NAME.expected`; no file, no line.
+    #[test]
+    fn every_fault_of_a_file_is_told_with_its_place_and_the_way_out() {
+        let folder = format!("{}/", fixtures().display());
+        let mut seen = 0;
+        for entry in std::fs::read_dir(fixtures()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                continue;
+            }
+            let expected = std::fs::read_to_string(path.with_extension("expected")).unwrap_or_default();
+            let found = lines(load(&path, &environment())).join("\n").replace(&folder, "");
+            assert_eq!(found, expected.trim_end(), "{}", path.display());
+            seen += 1;
+        }
+        assert!(seen >= 12, "{seen} fixtures");
+    }
+
+    #[test]
+    fn the_least_that_production_needs_has_every_default() {
+        let loaded = load_fixture("minimal.toml").unwrap();
+        let config = loaded.config;
+        assert_eq!(config.mode, Mode::Production);
+        assert_eq!(config.folder, fixtures());
+        assert_eq!(config.tls.certificates[0].cert, fixtures().join("certs/example.crt"));
+        assert_eq!((config.server.https.len(), config.server.http.len()), (1, 1));
+        assert!(matches!(config.session.secret, SessionSecret::Given(_)));
+        assert_eq!(config.session.cookie.name, "__Host-session");
+        assert!(matches!(config.session.store.url, StoreUrl::Memory));
+        assert_eq!(config.auth.local.unwrap().users, fixtures().join("users.toml"));
+        assert_eq!(config.identity.headers.user.unwrap(), "x-forwarded-user");
+        assert_eq!(config.upstreams[0].connect_timeout, Duration::from_secs(2));
+        assert_eq!(config.routes[0].host, HostPattern::Any);
+        assert_eq!(config.log.audit, AuditTarget::Log);
+    }
+
+    #[test]
+    fn every_key_that_is_alive_is_taken() {
+        let config = load_fixture("complete.toml").unwrap().config;
+        assert_eq!(config.server.public_port, Some(443));
+        assert_eq!(config.server.prefix, "/sso");
+        assert_eq!(config.session.cookie.same_site, SameSite::Strict);
+        assert_eq!(config.session.cookie.domain.as_deref(), Some("example.com"));
+        let StoreUrl::Redis(redis) = config.session.store.url else { panic!("the file names a Redis") };
+        assert_eq!((redis.port, redis.database, redis.user.as_deref()), (6380, 3, Some("proxy")));
+        assert_eq!(redis.password.unwrap().expose(), "from outside");
+        assert_eq!(config.identity.headers.email, None);
+        let names: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+        assert_eq!(names, ["wiki", "app"]);
+        assert_eq!(config.routes[0].host, HostPattern::Subdomains(".example.com".to_owned()));
+        assert_eq!(config.log.audit, AuditTarget::File(fixtures().join("audit.jsonl")));
+    }
+
+    #[test]
+    fn no_secret_is_ever_told() {
+        for name in ["production.toml", "secrets.toml", "session.toml"] {
+            let told = lines(load_fixture(name)).concat();
+            assert!(!told.contains("hunter2") && !told.contains("0123456789"), "{told}");
+        }
+        let shown = format!("{:?}", load_fixture("complete.toml").unwrap());
+        assert!(!shown.contains(SECRET) && !shown.contains("from outside"), "{shown}");
+    }
+
+    #[test]
+    fn no_mangled_file_makes_the_loader_panic() {
+        let text = std::fs::read_to_string(fixtures().join("complete.toml")).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let cut = (0..text.len()).filter_map(|end| text.get(..end)).map(str::to_owned);
+        let doubled = (0..lines.len()).map(|at| [&lines[..=at], &lines[at..]].concat().join("\n"));
+        let removed = (0..lines.len()).map(|at| [&lines[..at], &lines[at + 1..]].concat().join("\n"));
+        let swapped =
+            ["=", "[", "]", "\"", ".", "{", "}", "'", "\n", "1", "true"].into_iter().flat_map(|from| {
+                ["", "=", "[[", "]]", "\"", "\0", "é", "\r", "{", "1e9", "\u{feff}"]
+                    .map(|to| text.replace(from, to))
+            });
+        for mangled in cut.chain(doubled).chain(removed).chain(swapped) {
+            if let Err(faults) = read(Path::new("proxy.toml"), &mangled, &environment()) {
+                assert!(faults.to_string().starts_with("proxy.toml:"), "{faults}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_or_no_text_is_a_fault_like_any_other() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("proxy.toml");
+        let shown = path.display();
+        let missing = lines(load(&path, &environment())).remove(0);
+        assert!(missing.starts_with(&format!("{shown}:1:1: error: file: cannot be read: ")), "{missing}");
+        std::fs::write(&path, b"mode = 1\n# \xff").unwrap();
+        let binary = lines(load(&path, &environment())).remove(0);
+        assert_eq!(binary, format!("{shown}:2:3: error: file: is not UTF-8 (save it as UTF-8)"));
+    }
+
+    #[test]
+    fn a_named_file_goes_before_the_usual_ones() {
+        let environment = Environment::from_pairs([("FOREGATE_CONFIG", "/srv/proxy.toml")]);
+        let flag = Path::new("here.toml");
+        assert_eq!(find(Some(flag), &environment).as_deref(), Some(flag));
+        assert_eq!(find(None, &environment).as_deref(), Some(Path::new("/srv/proxy.toml")));
+    }
+}

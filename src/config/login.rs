@@ -1,0 +1,109 @@
+//! `[login]`: the login page.
+
+use std::num::NonZeroUsize;
+
+use super::reader::{Complaint, Section, kind};
+use super::{Server, path};
+use crate::base::identity::LOCAL_PROVIDER;
+
+/// More than any machine has cores; each hash takes 19 MiB while it is computed.
+const MAX_HASHES: usize = 1024;
+
+/// The login page and what stands behind it.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The page's title.
+    pub title: String,
+    /// Where a login without a `return_to` leads: a path on this host.
+    pub default_redirect: String,
+    /// The providers by name, in their order on the page.
+    pub providers: Vec<String>,
+    /// Password hashes computed at once; `None`: one per core.
+    pub hash_concurrency: Option<NonZeroUsize>,
+}
+
+pub(super) fn read(section: &mut Section<'_>, server: &Server) -> Login {
+    let hashes = kind::number(0..=MAX_HASHES);
+    let provider = kind::one_of(&[(LOCAL_PROVIDER, LOCAL_PROVIDER)]);
+    let login = Login {
+        title: section.value("title", kind::text, "Sign in".to_owned()),
+        default_redirect: section.value("default_redirect", kind::text_as(path_on_this_host), "/".to_owned()),
+        providers: section
+            .list("providers", provider, vec![LOCAL_PROVIDER])
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        hash_concurrency: NonZeroUsize::new(section.value("hash_concurrency", hashes, 0)),
+    };
+    let path = login.default_redirect.split(['?', '#']).next().unwrap_or_default();
+    if path::is_within(path, &server.prefix) {
+        let what = format!("lies beneath {}, where the proxy's own pages are", server.prefix);
+        section.error("default_redirect", what, "name a page of the application, such as \"/\"");
+    }
+    login
+}
+
+/// A target for `Location` that cannot lead elsewhere: browsers take `//` and `/\` for the start of another host's
+/// name, and drop control characters before they look.
+fn path_on_this_host(text: &str) -> Result<String, Complaint> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if plain && text.starts_with('/') && !text.starts_with("//") {
+        return Ok(text.to_owned());
+    }
+    let remedy = "start it with one slash, and percent-encode spaces, backslashes and what is not ASCII";
+    Err(Complaint::new(format!("{text:?} is not a path on this host"), remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::server;
+    use super::super::testing::{outcome, production};
+    use super::*;
+
+    fn login(text: &str) -> Result<Login, Vec<String>> {
+        outcome(text, |root| {
+            let server = root.table("server", |section| server::read(section, production(&[])));
+            root.table("login", |section| read(section, &server))
+        })
+        .map(|(login, _)| login)
+    }
+
+    #[test]
+    fn the_default_is_local_users() {
+        let login = login("").unwrap();
+        assert_eq!((login.title.as_str(), login.default_redirect.as_str()), ("Sign in", "/"));
+        assert_eq!(login.providers, ["local"]);
+        assert_eq!(login.hash_concurrency, None);
+    }
+
+    #[test]
+    fn a_login_leads_to_a_path_on_this_host() {
+        for path in ["/", "/home", "/a?b=c#d", "/%C3%A9", "/_foregates"] {
+            assert_eq!(login(&format!("login.default_redirect = '{path}'")).unwrap().default_redirect, path);
+        }
+        for path in [
+            "home",
+            "//evil",
+            "/\\evil",
+            "/a\\b",
+            "https://evil",
+            "/a b",
+            "/\tevil",
+            "/é",
+            "/_foregate/login",
+            "/_foregate?x",
+        ] {
+            let text = format!("login.default_redirect = {path:?}");
+            assert_eq!(login(&text).unwrap_err().len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_provider_is_the_only_fault() {
+        let faults = login("login.providers = [\"loca\"]").unwrap_err();
+        assert_eq!(
+            faults,
+            ["error: login.providers[0]: \"loca\" is not one of \"local\" (did you mean \"local\"?)"]
+        );
+    }
+}

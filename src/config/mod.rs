@@ -1,0 +1,82 @@
+//! The configuration: one section a file, each with the struct as checked, its defaults and its check; [`load`]
+//! reads them all and tells every fault at once.
+//!
+//! Rank 2. Past this border nothing is checked twice: what a [`Config`] holds is valid.
+
+mod auth;
+mod context;
+mod environment;
+mod host;
+mod hsts;
+mod identity;
+mod limits;
+mod load;
+mod log;
+mod login;
+mod path;
+pub mod reader;
+mod route;
+mod secret;
+mod server;
+mod session;
+#[cfg(test)]
+mod testing;
+mod tls;
+mod upstream;
+
+use std::path::PathBuf;
+
+pub use auth::{Auth, LocalAuth};
+pub use environment::Environment;
+pub use hsts::Hsts;
+pub use identity::{Identity, IdentityHeaders};
+pub use limits::Limits;
+pub use load::{Loaded, find, load};
+pub use log::{AuditTarget, Log, LogFormat, LogLevel};
+pub use login::Login;
+pub use reader::{Complaint, Fault, Faults, Severity};
+pub use route::{Access, HostPattern, Route, Unauthenticated};
+pub use server::{AdminSocket, Server};
+pub use session::{
+    MIN_SECRET_BYTES, RedisUrl, SameSite, Session, SessionCookie, SessionSecret, Store, StoreUrl,
+};
+pub use tls::{CertificateFiles, Tls, TlsVersion};
+pub use upstream::{HostHeader, ServerUrl, Upstream};
+
+/// The whole of `proxy.toml`, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whether what production refuses is allowed.
+    pub mode: Mode,
+    /// `[server]`
+    pub server: Server,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[hsts]`
+    pub hsts: Hsts,
+    /// `[session]`
+    pub session: Session,
+    /// `[login]`
+    pub login: Login,
+    /// `[auth.*]`
+    pub auth: Auth,
+    /// `[identity.*]`
+    pub identity: Identity,
+    /// `[upstream.*]`, in the file's order.
+    pub upstreams: Vec<Upstream>,
+    /// `[[route]]`, in the file's order.
+    pub routes: Vec<Route>,
+    /// `[log]`
+    pub log: Log,
+    /// The folder of the file, which relative paths start from.
+    pub folder: PathBuf,
+}
+
+/// What the program is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In front of real users.
+    Production,
+    /// On somebody's own machine: inline secrets, generated certificates and Secure-less cookies are allowed.
+    Development,
+}

@@ -1,0 +1,90 @@
+//! Faults: where, which key, what is wrong, and the way out.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// One line of complaint: `FILE:LINE:COL: error: KEY: what is wrong (what to do)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Whether the file is refused for it.
+    pub severity: Severity,
+    /// The file, as it was named.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The dotted path of the key: `session.idle_timeout`, `route[0].path`.
+    pub key: String,
+    /// What is wrong with it.
+    pub complaint: Complaint,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { severity, file, line, column, key, complaint } = self;
+        write!(out, "{}:{line}:{column}: {severity}: {key}: {complaint}", file.display())
+    }
+}
+
+/// How bad a fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The file is refused.
+    Error,
+    /// The file is taken, but somebody should know.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// What is wrong with a value, in words for whoever wrote it. Never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Complaint {
+    /// From both halves.
+    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} ({})", self.what, self.remedy)
+    }
+}
+
+/// Everything that is wrong with a file, warnings included, in the file's order; at least one is an error.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct Faults(pub(super) Vec<Fault>);
+
+impl Faults {
+    /// The faults, one a line of the display.
+    pub fn as_slice(&self) -> &[Fault] {
+        &self.0
+    }
+}
+
+impl From<Fault> for Faults {
+    fn from(fault: Fault) -> Self {
+        Self(vec![fault])
+    }
+}
+
+fn lines(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
+}

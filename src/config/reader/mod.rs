@@ -1,0 +1,29 @@
+//! Reads a TOML file and collects what is wrong with it, so that ten faults give ten lines.
+//!
+//! A file is a [`Document`]; reading one hands out its root [`Section`]. A section is read key by key, each with
+//! its [`kind`]: the getter reports a value that does not fit and goes on with a stand-in, which nobody sees, for
+//! [`Document::read`] gives nothing out where there was an error. A section's keys that nobody asked for are
+//! refused when its reader returns, so that what is known is said once, by reading it.
+//!
+//! ```ignore
+//! fn hsts(section: &mut Section<'_>) -> Hsts {
+//!     Hsts {
+//!         enabled: section.value("enabled", kind::boolean, true),
+//!         max_age: section.value("max_age", kind::duration, YEAR),
+//!     }
+//! }
+//! let (hsts, warnings) = Document::parse(path, &text).read(|root| root.table("hsts", hsts))?;
+//! ```
+
+mod document;
+mod fault;
+pub mod kind;
+mod nearest;
+mod section;
+
+pub use document::Document;
+pub use fault::{Complaint, Fault, Faults, Severity};
+pub use section::Section;
+
+/// A value as it stands in the file.
+pub type Value<'a> = toml::de::DeValue<'a>;

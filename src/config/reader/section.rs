@@ -1,0 +1,340 @@
+//! A table being read.
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::Value;
+use super::document::Document;
+use super::fault::{Complaint, Severity};
+use super::nearest::nearest;
+
+/// A table, present or not: one that is left out reads as an empty one. It remembers which keys were asked for,
+/// and refuses the others when its reader is done.
+pub struct Section<'d> {
+    document: &'d Document<'d>,
+    table: Option<&'d DeTable<'d>>,
+    path: String,
+    /// Where faults of keys that are not there point to: the section's header.
+    offset: usize,
+    known: Vec<&'static str>,
+}
+
+impl<'d> Section<'d> {
+    pub(super) fn root(document: &'d Document<'d>, table: &'d DeTable<'d>) -> Self {
+        Self { document, table: Some(table), path: String::new(), offset: 0, known: Vec::new() }
+    }
+
+    /// The value of `key`; `default` where it is left out, and as a stand-in where it does not fit.
+    pub fn value<T>(
+        &mut self,
+        key: &'static str,
+        kind: impl FnOnce(&Value<'_>) -> Result<T, Complaint>,
+        default: T,
+    ) -> T {
+        self.optional(key, kind).unwrap_or(default)
+    }
+
+    /// The value of `key`; `None` where it is left out, and as a stand-in where it does not fit.
+    pub fn optional<T>(
+        &mut self,
+        key: &'static str,
+        kind: impl FnOnce(&Value<'_>) -> Result<T, Complaint>,
+    ) -> Option<T> {
+        let value = self.ask(key)?;
+        self.noted(self.path_of(key), value, kind(value.get_ref()))
+    }
+
+    /// The value of `key`, whose absence is a fault; `example` shows what could stand there.
+    pub fn required<T>(
+        &mut self,
+        key: &'static str,
+        kind: impl FnOnce(&Value<'_>) -> Result<T, Complaint>,
+        example: &str,
+    ) -> Option<T> {
+        if !self.has(key) {
+            self.error(key, "is missing", format!("write {key} = {example}"));
+        }
+        self.optional(key, kind)
+    }
+
+    /// The items of the list `key`, each of which is a fault by itself, and no two of which are the same;
+    /// `default` where it is left out, and as a stand-in where an item does not fit.
+    pub fn list<T: PartialEq>(
+        &mut self,
+        key: &'static str,
+        kind: impl Fn(&Value<'_>) -> Result<T, Complaint>,
+        default: Vec<T>,
+    ) -> Vec<T> {
+        let Some(array) = self.array(key, "a list", "put it in brackets: [\"…\"]") else { return default };
+        let mut items = Vec::new();
+        for (index, value) in array.iter().enumerate() {
+            let item = kind(value.get_ref()).and_then(|item| {
+                if items.contains(&item) {
+                    return Err(Complaint::new("is in the list twice", "keep one of the two"));
+                }
+                Ok(item)
+            });
+            items.extend(self.noted(format!("{}[{index}]", self.path_of(key)), value, item));
+        }
+        if items.len() == array.len() { items } else { default }
+    }
+
+    /// The section `key` of this one.
+    pub fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        let path = self.path_of(key);
+        let (table, offset) = match self.ask(key) {
+            Some(value) => (self.as_table(path.clone(), value), value.span().start),
+            None => (None, self.offset),
+        };
+        self.within(path, table, offset).read_by(read)
+    }
+
+    /// The sections of the array `key`, each headed by `[[key]]`.
+    pub fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'_>) -> T) -> Vec<T> {
+        let Some(array) = self.array(key, "an array of sections", "head it with two brackets: [[…]]")
+        else {
+            return Vec::new();
+        };
+        let mut read_all = Vec::new();
+        for (index, value) in array.iter().enumerate() {
+            let path = format!("{}[{index}]", self.path_of(key));
+            if let Some(table) = self.as_table(path.clone(), value) {
+                let section = self.within(path, Some(table), value.span().start);
+                read_all.push(section.read_by(&mut read));
+            }
+        }
+        read_all
+    }
+
+    /// The sections beneath `key`, each under a name of its own, in the file's order.
+    pub fn named<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&str, &mut Section<'_>) -> T,
+    ) -> Vec<T> {
+        let path = self.path_of(key);
+        let Some(table) = self.ask(key).and_then(|value| self.as_table(path.clone(), value)) else {
+            return Vec::new();
+        };
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(name, value)| value.span().start.min(name.span().start));
+        let mut read_all = Vec::new();
+        for (name, value) in entries {
+            let path = join(&path, name.get_ref());
+            if name.get_ref().is_empty() {
+                let complaint = Complaint::new("has an empty name", "give it one");
+                self.document.report(Severity::Error, name.span().start, path, complaint);
+            } else if let Some(table) = self.as_table(path.clone(), value) {
+                let section = self.within(path, Some(table), value.span().start);
+                read_all.push(section.read_by(|section| read(name.get_ref(), section)));
+            }
+        }
+        read_all
+    }
+
+    /// Whether `key` is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Whether the value of `key` is a table.
+    pub fn has_table(&self, key: &str) -> bool {
+        self.find(key).is_some_and(|value| value.get_ref().is_table())
+    }
+
+    /// Whether nothing is wrong with `key` and what is beneath it, as far as it was read: for checks over several
+    /// keys, which a stand-in would mislead.
+    pub fn sound(&self, key: &str) -> bool {
+        self.document.sound(&self.path_of(key))
+    }
+
+    /// Reports an error of `key`, unless one is known already.
+    pub fn error(&self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.report(Severity::Error, key, Complaint::new(what, remedy));
+    }
+
+    /// Reports that `key` may not be meant so.
+    pub fn warn(&self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.report(Severity::Warning, key, Complaint::new(what, remedy));
+    }
+
+    /// The dotted path of `key` in the file.
+    pub fn path_of(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+
+    pub(super) fn read_by<T>(mut self, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        let value = read(&mut self);
+        self.refuse_unknown();
+        value
+    }
+
+    fn refuse_unknown(&self) {
+        let unknown =
+            self.table.into_iter().flatten().filter(|(key, _)| !self.known.contains(&&**key.get_ref()));
+        for (key, _) in unknown {
+            let remedy = match nearest(key.get_ref(), self.known.iter().copied()) {
+                Some(known) => format!("did you mean {known:?}?"),
+                None => format!("known here: {}", self.known.join(", ")),
+            };
+            let complaint = Complaint::new("unknown key", remedy);
+            self.document.report(Severity::Error, key.span().start, self.path_of(key.get_ref()), complaint);
+        }
+    }
+
+    fn find(&self, key: &str) -> Option<&'d Spanned<Value<'d>>> {
+        self.table?.get(key)
+    }
+
+    fn ask(&mut self, key: &'static str) -> Option<&'d Spanned<Value<'d>>> {
+        self.known.push(key);
+        self.find(key)
+    }
+
+    fn array(&mut self, key: &'static str, expected: &str, remedy: &str) -> Option<&'d [Spanned<Value<'d>>]> {
+        let value = self.ask(key)?;
+        let array = value.get_ref().as_array().map(|array| &array[..]);
+        self.noted(self.path_of(key), value, array.ok_or_else(|| misfit(value.get_ref(), expected, remedy)))
+    }
+
+    fn as_table(&self, path: String, value: &'d Spanned<Value<'d>>) -> Option<&'d DeTable<'d>> {
+        let table = value.get_ref().as_table();
+        let remedy = "its keys stand beneath a header in brackets";
+        self.noted(path, value, table.ok_or_else(|| misfit(value.get_ref(), "a section", remedy)))
+    }
+
+    fn within(&self, path: String, table: Option<&'d DeTable<'d>>, offset: usize) -> Self {
+        Self { document: self.document, table, path, offset, known: Vec::new() }
+    }
+
+    fn noted<T>(&self, path: String, value: &Spanned<Value<'_>>, outcome: Result<T, Complaint>) -> Option<T> {
+        outcome
+            .map_err(|complaint| self.document.report(Severity::Error, value.span().start, path, complaint))
+            .ok()
+    }
+
+    fn report(&self, severity: Severity, key: &str, complaint: Complaint) {
+        let offset = self.find(key).map_or(self.offset, |value| value.span().start);
+        self.document.report(severity, offset, self.path_of(key), complaint);
+    }
+}
+
+/// A value of one type where another is expected.
+pub(super) fn misfit(value: &Value<'_>, expected: &str, remedy: &str) -> Complaint {
+    let found = match value {
+        Value::String(_) => "text",
+        Value::Integer(_) => "a number",
+        Value::Float(_) => "a fraction",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a section",
+    };
+    Complaint::new(format!("{found} stands where {expected} is expected"), remedy)
+}
+
+fn join(path: &str, key: &str) -> String {
+    let bare = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let key = if bare && !key.is_empty() { key.to_owned() } else { format!("{key:?}") };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::kind;
+    use super::*;
+
+    fn faults<T>(text: &str, read: impl FnOnce(&mut Section<'_>) -> T) -> Vec<String> {
+        match Document::parse(Path::new("f"), text).read(read) {
+            Ok((_, warnings)) => warnings.iter().map(ToString::to_string).collect(),
+            Err(faults) => faults.as_slice().iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn every_fault_is_one_line_in_the_files_order() {
+        let text = "b = 1\na = true\n[c]\nd = \"\"\n";
+        let lines = faults(text, |root| {
+            root.table("c", |c| c.optional("d", kind::text));
+            root.optional("a", kind::text);
+            root.optional("b", kind::boolean);
+        });
+        assert_eq!(
+            lines,
+            [
+                "f:1:5: error: b: a number stands where true or false is expected (write it without quotes)",
+                "f:2:5: error: a: true or false stands where text is expected (put it in quotes)",
+                "f:4:5: error: c.d: is empty (write something, or leave the key out)",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_meets_the_nearest_known_one_or_all_of_them() {
+        let text = "enabeld = true\n\"é\" = 1\n";
+        let lines = faults(text, |root| {
+            root.value("enabled", kind::boolean, true);
+            root.optional("other", kind::text)
+        });
+        assert_eq!(
+            lines,
+            [
+                "f:1:1: error: enabeld: unknown key (did you mean \"enabled\"?)",
+                "f:2:1: error: \"é\": unknown key (known here: enabled, other)",
+            ]
+        );
+    }
+
+    #[test]
+    fn each_item_of_a_list_is_a_fault_by_itself() {
+        let lines = faults("list = [\"a\", 2, \"\", \"a\"]", |root| root.list("list", kind::text, vec![]));
+        assert_eq!(
+            lines,
+            [
+                "f:1:14: error: list[1]: a number stands where text is expected (put it in quotes)",
+                "f:1:17: error: list[2]: is empty (write something, or leave the key out)",
+                "f:1:21: error: list[3]: is in the list twice (keep one of the two)",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_absent_section_reads_as_an_empty_one() {
+        let lines =
+            faults("", |root| root.table("a", |a| a.table("b", |b| b.required("c", kind::text, "\"x\""))));
+        assert_eq!(lines, ["f:1:1: error: a.b.c: is missing (write c = \"x\")"]);
+    }
+
+    #[test]
+    fn what_follows_from_an_error_is_not_reported() {
+        let lines = faults("list = [1]\nlists = []", |root| {
+            root.list("list", kind::text, vec![]);
+            root.error("list", "is empty", "fill it");
+            root.list("lists", kind::text, vec![]);
+            root.error("lists", "is empty", "fill it");
+        });
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1], "f:2:9: error: lists: is empty (fill it)");
+    }
+
+    #[test]
+    fn named_sections_keep_the_files_order() {
+        let text = "[u.z]\n[u.a]\n[u.\"m n\"]\nx = 1\n";
+        let mut names = Vec::new();
+        let lines = faults(text, |root| root.named("u", |name, _| names.push(name.to_owned())));
+        assert_eq!(names, ["z", "a", "m n"]);
+        assert_eq!(lines, ["f:4:1: error: u.\"m n\".x: unknown key (known here: )"]);
+    }
+
+    #[test]
+    fn a_section_of_another_shape_is_refused() {
+        let lines = faults("a = 1\nc = [1]\n[b]\n", |root| {
+            root.table("a", |_| ());
+            root.tables("b", |_| ());
+            root.tables("c", |_| ());
+        });
+        assert_eq!(lines.len(), 3, "{lines:?}");
+    }
+}

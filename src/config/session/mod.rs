@@ -1,0 +1,163 @@
+//! `[session]`, with `[session.cookie]` and `[session.store]`.
+
+mod cookie;
+mod store;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Server;
+use super::context::Context;
+use super::reader::{Section, kind};
+use super::secret::{self, Source};
+use crate::base::duration as span;
+use crate::base::secret::Secret;
+
+pub use cookie::{SameSite, SessionCookie};
+pub use store::{RedisUrl, Store, StoreUrl};
+
+/// The session secret's variable unless the file names another place.
+const SECRET_VARIABLE: &str = "SECRET_KEY";
+
+/// As many bytes as the keys that are derived from it have.
+/// The least that a session secret has to have.
+pub const MIN_SECRET_BYTES: usize = 32;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Sessions: their life, their cookie, their store.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The secret that all keys are derived from.
+    pub secret: SessionSecret,
+    /// The longest pause between two uses.
+    pub idle_timeout: Duration,
+    /// The longest life from login.
+    pub absolute_timeout: Duration,
+    /// The cookie's attributes.
+    pub cookie: SessionCookie,
+    /// Where sessions lie.
+    pub store: Store,
+}
+
+/// Where the session secret comes from.
+#[derive(Clone, Debug)]
+pub enum SessionSecret {
+    /// It is configured: at least 32 bytes.
+    Given(Secret<Vec<u8>>),
+    /// Development without one: kept in this file, made at the first start.
+    Generated(PathBuf),
+}
+
+pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<'_>) -> Session {
+    let session = Session {
+        secret: secret(section, context),
+        idle_timeout: section.value("idle_timeout", kind::whole_seconds, DAY),
+        absolute_timeout: section.value("absolute_timeout", kind::whole_seconds, 7 * DAY),
+        cookie: section.table("cookie", |cookie| cookie::read(cookie, server, context)),
+        store: section.table("store", |store| store::read(store, context)),
+    };
+    if session.idle_timeout > session.absolute_timeout && section.sound("absolute_timeout") {
+        let (idle, absolute) = (span::format(session.idle_timeout), span::format(session.absolute_timeout));
+        let key = if section.has("idle_timeout") { "idle_timeout" } else { "absolute_timeout" };
+        let what = format!("a session may be idle for {idle}, but ends after {absolute}");
+        section.error(key, what, "make idle_timeout the shorter of the two");
+    }
+    session
+}
+
+/// In development a secret that nobody set is made and kept.
+fn secret(section: &mut Section<'_>, context: Context<'_>) -> SessionSecret {
+    let generated = SessionSecret::Generated(context.folder.join("certs/session.secret"));
+    let named = secret::source(section, "secret", context);
+    let Some(source) = named.or_else(|| usual_variable(section)) else { return generated };
+    if matches!(&source, Source::Env(name) if name == SECRET_VARIABLE && context.environment.get(name).is_none())
+    {
+        if context.in_production() {
+            let remedy =
+                "set SECRET_KEY to what `foregate secret` prints, or write secret = { file = \"PATH\" }";
+            section.error("secret", "is missing, and the variable SECRET_KEY is not set", remedy);
+        }
+        return generated;
+    }
+    let Some(secret) = secret::resolve(section, "secret", source, context) else { return generated };
+    let length = secret.expose().len();
+    if length < MIN_SECRET_BYTES {
+        let what = format!("has {length} bytes, fewer than {MIN_SECRET_BYTES}");
+        section.error("secret", what, "`foregate secret` makes a good one");
+    }
+    SessionSecret::Given(secret)
+}
+
+fn usual_variable(section: &Section<'_>) -> Option<Source> {
+    (!section.has("secret")).then(|| Source::Env(SECRET_VARIABLE.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::server;
+    use super::super::testing::{development, outcome, production};
+    use super::*;
+
+    const GOOD: &str = "0123456789abcdef0123456789abcdef";
+
+    fn session(text: &str, context: Context<'_>) -> Result<Session, Vec<String>> {
+        outcome(text, |root| {
+            let server = root.table("server", |section| server::read(section, production(&[])));
+            root.table("session", |section| read(section, &server, context))
+        })
+        .map(|(session, _)| session)
+    }
+
+    #[test]
+    fn the_default_takes_its_secret_from_the_usual_variable() {
+        let session = session("", production(&[("SECRET_KEY", GOOD)])).unwrap();
+        assert!(matches!(session.secret, SessionSecret::Given(secret) if secret.expose() == GOOD.as_bytes()));
+        assert_eq!((session.idle_timeout, session.absolute_timeout), (DAY, 7 * DAY));
+    }
+
+    #[test]
+    fn a_missing_secret_is_made_in_development_and_an_error_in_production() {
+        for text in ["", "session.secret = { env = \"SECRET_KEY\" }"] {
+            let made = session(text, development(&[])).unwrap().secret;
+            let path = Path::new("/etc/foregate/certs/session.secret");
+            assert!(matches!(made, SessionSecret::Generated(made) if made == path), "{text}");
+            let faults = session(text, production(&[])).unwrap_err();
+            let missing = faults.iter().find(|fault| fault.contains("session.secret: is missing"));
+            assert!(missing.unwrap().contains("`foregate secret`"), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_was_asked_for_is_never_replaced_by_a_made_one() {
+        let other = session("session.secret = { env = \"OTHER\" }", development(&[]));
+        assert!(other.unwrap_err()[0].contains("the variable \"OTHER\" is not set"));
+        let empty = session("", development(&[("SECRET_KEY", "")]));
+        assert!(empty.unwrap_err()[0].contains("is set, but empty"));
+    }
+
+    #[test]
+    fn a_short_secret_is_refused_whatever_newline_follows() {
+        let short = format!("{}\n", &GOOD[1..]);
+        let faults = session("", development(&[("SECRET_KEY", &short)])).unwrap_err();
+        assert!(faults[0].contains("session.secret: has 31 bytes"), "{faults:?}");
+        assert!(!faults[0].contains("123"));
+    }
+
+    #[test]
+    fn idle_time_fits_into_a_sessions_life() {
+        for (text, key) in [
+            ("idle_timeout = \"8d\"", "idle_timeout"),
+            ("absolute_timeout = \"1h\"", "absolute_timeout"),
+            ("idle_timeout = \"0s\"", "idle_timeout"),
+            ("absolute_timeout = \"x\"", "absolute_timeout"),
+        ] {
+            let faults = session(&format!("[session]\n{text}"), development(&[])).unwrap_err();
+            assert!(faults[0].starts_with(&format!("error: session.{key}: ")), "{faults:?}");
+            assert_eq!(faults.len(), 1, "{faults:?}");
+        }
+        assert!(session("[session]\nidle_timeout = \"7d\"", development(&[])).is_ok());
+    }
+}
