@@ -1,0 +1,14 @@
+//! What is written about what happens: logs, the access log, the audit log, metrics. Rank 3.
+
+mod access;
+mod audit;
+mod json;
+mod lines;
+mod logs;
+mod metrics;
+
+pub use access::{Access, AccessLog};
+pub use audit::{Audit, Event, Facts};
+pub use lines::{Captured, Lines};
+pub use logs::{Format, Logs};
+pub use metrics::{CookieVerdict, LoginResult, Metrics};
