@@ -3,4 +3,5 @@
 pub mod base;
 pub mod config;
 pub mod http;
+pub mod listener;
 pub mod telemetry;

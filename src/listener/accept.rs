@@ -1,0 +1,184 @@
+//! The accept loop: one task a listener, one task a connection, each with an owner and a deadline.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::Connections;
+use super::{Doorkeeper, Handler, LocalSocket};
+use crate::config::Limits;
+use crate::telemetry::Metrics;
+
+/// How long accepting pauses when the process has run out of something.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// A bound socket with what is spoken on it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    transport: Transport,
+    shared: Shared,
+}
+
+/// What all listeners share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// How patient they are.
+    pub limits: Limits,
+    /// How many connections they let in.
+    pub door: Doorkeeper,
+    /// Who owns the connections.
+    pub tasks: TaskTracker,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Network(TcpListener),
+    Local(LocalSocket),
+}
+
+/// A connection that has just come in.
+enum Accepted {
+    Network(TcpStream, SocketAddr),
+    Local(UnixStream),
+}
+
+/// What is spoken on a socket.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// Plain HTTP.
+    Plain,
+    /// HTTP over TLS.
+    Tls(Arc<ServerConfig>),
+}
+
+/// The two ways in which serving comes to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    /// No new connections; those there are finish what they are at.
+    pub finish: CancellationToken,
+    /// All connections close as they are.
+    pub abort: CancellationToken,
+}
+
+impl Listener {
+    /// Serves `transport` on `socket`.
+    pub fn new(socket: TcpListener, transport: Transport, shared: Shared) -> Self {
+        Self { socket: Socket::Network(socket), transport, shared }
+    }
+
+    /// Serves plain HTTP on a socket in the file system.
+    pub fn local(socket: LocalSocket, shared: Shared) -> Self {
+        Self { socket: Socket::Local(socket), transport: Transport::Plain, shared }
+    }
+
+    /// Where it listens on the network.
+    ///
+    /// # Errors
+    /// Where the operating system does not say, or it listens in the file system.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        match &self.socket {
+            Socket::Network(socket) => socket.local_addr(),
+            Socket::Local(_) => Err(io::ErrorKind::AddrNotAvailable.into()),
+        }
+    }
+
+    /// Accepts until `ending.finish`; connections outlive it.
+    pub async fn run(self, handler: impl Handler, ending: Ending) {
+        let name: Arc<str> = self.address().map_or("local".into(), |address| address.to_string().into());
+        let connections = Connections { handler, name, shared: self.shared.clone(), ending: ending.clone() };
+        loop {
+            let next = async {
+                // Not kept while nobody comes: the other listeners need the room as well.
+                drop(self.shared.door.room().await);
+                let accepted = self.socket.accept().await;
+                (accepted, self.shared.door.room().await)
+            };
+            let Some((accepted, permit)) = ending.finish.run_until_cancelled(next).await else { return };
+            match accepted {
+                Ok(accepted) => self.admit(accepted, permit, &connections),
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections for the moment");
+                    ending.finish.run_until_cancelled(tokio::time::sleep(BACK_OFF)).await;
+                }
+            }
+        }
+    }
+
+    fn admit<H: Handler>(
+        &self,
+        accepted: Accepted,
+        permit: OwnedSemaphorePermit,
+        connections: &Connections<H>,
+    ) {
+        let Some(place) = self.shared.door.admit(permit, accepted.client()) else {
+            tracing::debug!(client = %accepted.client(), "a client has too many connections");
+            return;
+        };
+        let (transport, connections) = (self.transport.clone(), connections.clone());
+        self.shared.tasks.spawn(async move {
+            let _place = place;
+            let abort = connections.ending.abort.clone();
+            let _open = connections.shared.metrics.connection(&connections.name);
+            if abort.run_until_cancelled(connections.serve(accepted, transport)).await.is_none() {
+                tracing::debug!("a connection is closed in the middle: the time is up");
+            }
+        });
+    }
+}
+
+impl Socket {
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Network(socket) => {
+                let (stream, address) = socket.accept().await?;
+                Ok(Accepted::Network(stream, address))
+            }
+            Self::Local(local) => local.socket.accept().await.map(|(stream, _)| Accepted::Local(stream)),
+        }
+    }
+}
+
+impl Accepted {
+    /// Who is at the other end.
+    fn client(&self) -> IpAddr {
+        match self {
+            Self::Network(_, address) => address.ip().to_canonical(),
+            Self::Local(_) => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+}
+
+impl<H: Handler> Connections<H> {
+    async fn serve(self, accepted: Accepted, transport: Transport) {
+        let (stream, address) = match accepted {
+            Accepted::Network(stream, address) => (stream, address),
+            Accepted::Local(stream) => return self.plain(stream, (Ipv4Addr::LOCALHOST, 0).into()).await,
+        };
+        // Without it small answers wait for the client's acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY is refused");
+        }
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        match transport {
+            Transport::Plain => self.plain(stream, address).await,
+            Transport::Tls(config) => self.tls(stream, address, config).await,
+        }
+    }
+}
+
+/// Whether the failure concerns one client that went away, not the process.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,212 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Request;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::accept::{Ending, Shared};
+use super::patience::{Watch, Watched};
+use super::streams::{Paced, Resets, Streams};
+use super::{Handler, Peer};
+use crate::config::Limits;
+use crate::http::Scheme;
+
+/// hyper's usual buffer for a head and what follows it.
+const HTTP1_BUFFER: usize = 8192 + 4096 * 100;
+
+/// How long an HTTP/2 connection may be silent before we ask whether somebody is there, and wait for the answer.
+const H2_PING: Duration = Duration::from_secs(20);
+
+/// How long a connection without a request may stay when the process is ending.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a stream of an HTTP/2 connection may hold for a client that does not read.
+const H2_SEND_BUFFER: usize = 128 * 1024;
+
+/// What all connections of a listener share.
+#[derive(Clone)]
+pub(super) struct Connections<H> {
+    pub(super) handler: H,
+    /// The listener's, for metrics.
+    pub(super) name: Arc<str>,
+    pub(super) shared: Shared,
+    pub(super) ending: Ending,
+}
+
+impl<H: Handler> Connections<H> {
+    /// Serves HTTP/1.
+    pub(super) async fn plain<S>(self, stream: S, address: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.http1(stream, Peer { address, scheme: Scheme::Http }).await;
+    }
+
+    /// Serves what the handshake agrees on.
+    pub(super) async fn tls(self, stream: TcpStream, address: SocketAddr, config: Arc<ServerConfig>) {
+        let handshake = TlsAcceptor::from(config).accept(stream);
+        let Ok(Ok(stream)) = tokio::time::timeout(self.shared.limits.handshake_timeout, handshake).await
+        else {
+            tracing::debug!(client = %address, "a TLS handshake failed or took too long");
+            return;
+        };
+        let peer = Peer { address, scheme: Scheme::Https };
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.http2(stream, peer).await,
+            _ => self.http1(stream, peer).await,
+        }
+    }
+
+    async fn http1<S>(self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { handler, shared, ending, .. } = self;
+        let watch = Watch::of_heads();
+        let requests = watch.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (handler, under_way) = (handler.clone(), requests.request());
+            async move {
+                let answer = handler.handle(request, peer).await;
+                Ok::<_, Infallible>(answer.map(|body| Held { body, _until_the_end: under_way }))
+            }
+        });
+        let stream = TokioIo::new(Watched::new(stream, watch.clone()));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_headers(shared.limits.header_count * 2)
+            .max_buf_size(http1_buffer(&shared.limits))
+            .title_case_headers(true)
+            .serve_connection(stream, service);
+        let drive = Drive { watch, limits: shared.limits, ending, peer };
+        drive.run(pin!(connection), http1::Connection::graceful_shutdown).await;
+    }
+
+    async fn http2<S>(self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { handler, shared, ending, .. } = self;
+        let watch = Watch::of_frames();
+        let limits = shared.limits;
+        let ending = Ending { abort: ending.abort.child_token(), ..ending };
+        let resets = Resets::new(limits.h2_resets_per_second, ending.abort.clone());
+        let requests = watch.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (handler, under_way) = (handler.clone(), requests.request());
+            let unanswered = resets.request();
+            async move {
+                let answer = handler.handle(request, peer).await;
+                unanswered.answered();
+                let hold = |body| Held { body: Paced::new(body), _until_the_end: under_way };
+                Ok::<_, Infallible>(answer.map(hold))
+            }
+        });
+        let write_timeout = limits.write_timeout;
+        let streams = Streams { tasks: shared.tasks, abort: ending.abort.clone(), write_timeout };
+        let connection = http2::Builder::new(streams)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.h2_streams)
+            .max_header_list_size(h2_header_list(&limits))
+            .max_send_buf_size(H2_SEND_BUFFER)
+            .keep_alive_interval(H2_PING)
+            .keep_alive_timeout(H2_PING)
+            .serve_connection(TokioIo::new(Watched::new(stream, watch.clone())), service);
+        let drive = Drive { watch, limits, ending, peer };
+        drive.run(pin!(connection), http2::Connection::graceful_shutdown).await;
+    }
+}
+
+/// hyper's own bound on a head, above ours: what is too long is answered by us.
+fn http1_buffer(limits: &Limits) -> usize {
+    let ours = usize::try_from(2 * (limits.header_bytes + limits.uri_bytes)).unwrap_or(usize::MAX);
+    ours.max(HTTP1_BUFFER)
+}
+
+/// The same for HTTP/2, which counts 32 bytes for each field beside its own (RFC 9113 §6.5.2).
+fn h2_header_list(limits: &Limits) -> u32 {
+    let fields = limits.header_count as u64 * 2 * 32;
+    u32::try_from(2 * (limits.header_bytes + limits.uri_bytes) + fields).unwrap_or(u32::MAX)
+}
+
+/// Runs a connection to its end.
+struct Drive {
+    watch: Watch,
+    limits: Limits,
+    ending: Ending,
+    peer: Peer,
+}
+
+impl Drive {
+    /// Asks the connection to come to an end when it is time, or when it has been idle for too long; drops it
+    /// when it is overdue otherwise, or aborted.
+    async fn run<C>(mut self, mut connection: Pin<&mut C>, ask_to_finish: impl Fn(Pin<&mut C>))
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let mut finishing = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(client = %self.peer.address, %error, "a connection ended badly");
+                    }
+                    return;
+                }
+                () = self.ending.finish.cancelled(), if !finishing => {
+                    ask_to_finish(connection.as_mut());
+                    finishing = true;
+                    // Nothing more is waited for where nothing is under way.
+                    self.limits.idle_timeout = self.limits.idle_timeout.min(FAREWELL);
+                }
+                () = self.ending.abort.cancelled() => return,
+                why = self.watch.overdue(&self.limits) => {
+                    tracing::debug!(client = %self.peer.address, ?why, "a connection is closed: it took too long");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A body that holds something until it is over.
+struct Held<B, T> {
+    body: B,
+    _until_the_end: T,
+}
+
+impl<B: HttpBody + Unpin, T: Unpin> HttpBody for Held<B, T> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,96 @@
+//! How many connections there may be, in all and from one client.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Lets connections in.
+#[derive(Clone, Debug)]
+pub struct Doorkeeper {
+    places: Arc<Semaphore>,
+    per_client: Option<NonZeroUsize>,
+    clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// A connection's place, free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    client: Option<(IpAddr, Doorkeeper)>,
+}
+
+impl Doorkeeper {
+    /// For so many connections, and so many from one client.
+    pub fn new(connections: usize, per_client: Option<NonZeroUsize>) -> Self {
+        let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+        Self { places, per_client, clients: Arc::default() }
+    }
+
+    /// Waits until there is room for one more. Whoever comes until then waits in the kernel's backlog.
+    pub(super) async fn room(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// A place for a connection from `client`; `None` where it has as many as it may.
+    pub(super) fn admit(&self, permit: OwnedSemaphorePermit, client: IpAddr) -> Option<Place> {
+        let Some(most) = self.per_client else { return Some(Place { _permit: permit, client: None }) };
+        let client = one_client(client);
+        let mut clients = self.clients();
+        let count = clients.entry(client).or_default();
+        if *count >= most.get() {
+            return None;
+        }
+        *count += 1;
+        Some(Place { _permit: permit, client: Some((client, self.clone())) })
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever has one address of IPv6 has all of its /64.
+fn one_client(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some((client, door)) = self.client.take() else { return };
+        let mut clients = door.clients();
+        if let Some(count) = clients.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                clients.remove(&client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_client_cannot_take_all_places_and_leaves_nothing_behind() {
+        let door = Doorkeeper::new(10, NonZeroUsize::new(2));
+        let from = |address: &'static str| {
+            let door = door.clone();
+            async move { door.admit(door.room().await, address.parse().unwrap()) }
+        };
+        let (one, two) = (from("2001:db8::1").await, from("2001:db8::2").await);
+        assert!(one.is_some() && two.is_some());
+        assert!(from("2001:db8::3").await.is_none(), "the same /64");
+        assert!(from("2001:db8:0:1::1").await.is_some());
+        drop(one);
+        assert!(from("2001:db8::3").await.is_some());
+        drop(two);
+        assert!(door.clients().is_empty());
+    }
+}

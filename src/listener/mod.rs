@@ -1,0 +1,44 @@
+//! Sockets, TLS and connections. Generic over a [`Handler`]; knows nothing of sessions. Rank 4.
+
+mod accept;
+mod certificates;
+mod connection;
+mod doorkeeper;
+mod patience;
+mod self_signed;
+mod sockets;
+mod streams;
+mod tls;
+mod unix;
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+pub use accept::{Ending, Listener, Shared, Transport};
+pub use certificates::{CertificateError, Certificates, fingerprint};
+pub use doorkeeper::Doorkeeper;
+pub use self_signed::{SelfSignedError, self_signed};
+pub use sockets::{BindError, bind};
+pub use tls::server_config;
+pub use unix::{BindSocketError, LocalSocket, bind_local};
+
+use crate::http::{Body, Scheme};
+
+/// Answers requests. Cloned for each connection.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// The answer to one request; errors are answers too.
+    fn handle(&self, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its address; an IPv4 address that came mapped into IPv6 is unmapped, and a process at the other end of a
+    /// socket in the file system has the loopback address.
+    pub address: SocketAddr,
+    /// What it speaks.
+    pub scheme: Scheme,
+}
