@@ -1,0 +1,145 @@
+//! `memory:`: sessions that end with the process. Keeps no index by account, since nothing here reads one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::ready;
+use std::sync::Mutex;
+
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::handle::Handle;
+
+use super::{Answer, HandleTaken, NewSession, Store, Touch, lock};
+
+/// Below this many entries a sweep is not worth its walk.
+const FIRST_SWEEP: usize = 1024;
+
+/// Sessions in this process's memory.
+pub(super) struct MemoryStore {
+    clock: Clock,
+    shelf: Mutex<Shelf>,
+}
+
+struct Shelf {
+    entries: HashMap<Handle, Entry>,
+    /// The number of entries at which those that have expired are swept out: twice what the last sweep left, so
+    /// that the shelf holds at most about twice the living, and adding stays cheap.
+    sweep_at: usize,
+}
+
+struct Entry {
+    record: Vec<u8>,
+    expires_at: Timestamp,
+}
+
+impl MemoryStore {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, shelf: Mutex::new(Shelf { entries: HashMap::new(), sweep_at: FIRST_SWEEP }) }
+    }
+}
+
+impl Shelf {
+    fn living(&mut self, handle: &Handle, now: Timestamp) -> Option<&mut Entry> {
+        self.entries.get_mut(handle).filter(|entry| entry.expires_at > now)
+    }
+
+    fn put(&mut self, session: &NewSession<'_>, now: Timestamp) -> Result<(), HandleTaken> {
+        if self.living(session.handle, now).is_some() {
+            return Err(HandleTaken);
+        }
+        if self.entries.len() >= self.sweep_at {
+            self.entries.retain(|_, entry| entry.expires_at > now);
+            self.sweep_at = FIRST_SWEEP.max(self.entries.len() * 2);
+        }
+        let entry = Entry { record: session.record.to_vec(), expires_at: session.expires_at };
+        self.entries.insert(*session.handle, entry);
+        Ok(())
+    }
+
+    fn touch(&mut self, handle: &Handle, touch: Touch, now: Timestamp) -> bool {
+        let Some(entry) = self.living(handle, now) else {
+            return false;
+        };
+        let digits = entry.record.get_mut(touch.offset..).and_then(|tail| tail.first_chunk_mut());
+        if let Some(stored) = digits
+            && *stored < touch.digits
+        {
+            *stored = touch.digits;
+            entry.expires_at = touch.expires_at;
+        }
+        true
+    }
+}
+
+impl Store for MemoryStore {
+    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Option<Vec<u8>>> {
+        let now = self.clock.now();
+        let record = lock(&self.shelf).living(handle, now).map(|entry| entry.record.clone());
+        Box::pin(ready(Ok(record)))
+    }
+
+    fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()> {
+        let outcome = lock(&self.shelf).put(session, self.clock.now());
+        Box::pin(ready(outcome.map_err(Into::into)))
+    }
+
+    fn touch<'a>(&'a self, handle: &'a Handle, touch: Touch) -> Answer<'a, bool> {
+        Box::pin(ready(Ok(lock(&self.shelf).touch(handle, touch, self.clock.now()))))
+    }
+
+    fn remove<'a>(&'a self, handle: &'a Handle, _account: &'a str) -> Answer<'a, bool> {
+        let now = self.clock.now();
+        let removed = lock(&self.shelf).entries.remove(handle);
+        Box::pin(ready(Ok(removed.is_some_and(|entry| entry.expires_at > now))))
+    }
+
+    fn ping(&self) -> Answer<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "MemoryStore({} entries)", lock(&self.shelf).entries.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::base::clock::ClockHand;
+
+    use super::*;
+
+    fn session(handle: &Handle, expires_at: Timestamp) -> NewSession<'_> {
+        let (account, record) = ("account", b"record".as_slice());
+        NewSession { handle, account, record, logged_in_at: expires_at, expires_at, ends_at: expires_at }
+    }
+
+    #[tokio::test]
+    async fn a_record_is_gone_at_its_expiry_to_the_millisecond() {
+        let hand = ClockHand::at(Timestamp::from_seconds(0));
+        let store = MemoryStore::new(hand.clock());
+        let handle = Handle::new([1; 16]);
+        store.create(&session(&handle, Timestamp::from_seconds(60))).await.unwrap();
+        hand.advance(Duration::from_millis(59_999));
+        assert!(store.load(&handle).await.unwrap().is_some());
+        hand.advance(Duration::from_millis(1));
+        assert_eq!(store.load(&handle).await.unwrap(), None);
+        assert!(!store.remove(&handle, "account").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_has_expired_is_swept_out_as_others_come() {
+        let hand = ClockHand::at(Timestamp::from_seconds(0));
+        let store = MemoryStore::new(hand.clock());
+        for n in 0..20_000_u128 {
+            let handle = Handle::new(n.to_be_bytes());
+            let expires_at = hand.clock().now().plus(Duration::from_secs(10));
+            store.create(&session(&handle, expires_at)).await.unwrap();
+            hand.advance(Duration::from_millis(10));
+        }
+        let kept = lock(&store.shelf).entries.len();
+        assert!(kept <= 2 * FIRST_SWEEP, "{kept} entries are kept for 1000 that live");
+    }
+}

@@ -1,0 +1,78 @@
+//! Any store, watched: how long it takes, what fails, and when it goes away and comes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Answer, NewSession, Store, Touch, Unavailable};
+use crate::base::clock::Stopwatch;
+use crate::base::handle::Handle;
+use crate::telemetry::{Audit, Event, Facts, Metrics};
+
+/// A store whose doings are measured. Going away and coming back are each said once.
+#[derive(Debug)]
+pub struct Observed {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    audit: Audit,
+    away: AtomicBool,
+}
+
+impl Observed {
+    /// Watches `store`.
+    pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>, audit: Audit) -> Self {
+        Self { store, metrics, audit, away: AtomicBool::new(false) }
+    }
+
+    fn watch<'a, T: Send + 'a>(&'a self, operation: &'static str, answer: Answer<'a, T>) -> Answer<'a, T> {
+        Box::pin(async move {
+            let watch = Stopwatch::start();
+            let answer = answer.await;
+            self.metrics.store_took(operation, watch.elapsed());
+            match &answer {
+                Ok(_) => self.is_back(),
+                Err(error) => self.is_away(operation, error),
+            }
+            answer
+        })
+    }
+
+    fn is_away(&self, operation: &'static str, error: &Unavailable) {
+        self.metrics.store_error(error.kind.as_str());
+        if self.away.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let cause = error.source.as_deref().map(ToString::to_string);
+        tracing::error!(operation, cause, "{error}");
+        let facts = Facts { reason: Some(error.kind.as_str()), ..Facts::default() };
+        self.audit.record(Event::StoreUnavailable, &facts);
+    }
+
+    fn is_back(&self) {
+        if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
+            tracing::info!("the session store is available again");
+            self.audit.record(Event::StoreRecovered, &Facts::default());
+        }
+    }
+}
+
+impl Store for Observed {
+    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Option<Vec<u8>>> {
+        self.watch("load", self.store.load(handle))
+    }
+
+    fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()> {
+        self.watch("create", self.store.create(session))
+    }
+
+    fn touch<'a>(&'a self, handle: &'a Handle, touch: Touch) -> Answer<'a, bool> {
+        self.watch("touch", self.store.touch(handle, touch))
+    }
+
+    fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool> {
+        self.watch("remove", self.store.remove(handle, account))
+    }
+
+    fn ping(&self) -> Answer<'_, ()> {
+        self.watch("ping", self.store.ping())
+    }
+}

@@ -1,0 +1,110 @@
+//! Connections for one request at a time: writes and scripts.
+
+use std::time::Duration;
+
+use deadpool::managed::{self, Object, PoolError};
+use deadpool_redis::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation};
+
+use crate::config::Store;
+
+use super::connect::{Connection, Connector, Verdict};
+
+/// What a pooled connection is asked to do.
+pub(super) enum Order<'a> {
+    /// A command that does no harm when it is done twice.
+    Command(&'a Cmd),
+    /// A command that is not repeated where its answer was lost.
+    Once(&'a Cmd),
+    /// A script; none does harm when it is run twice. Sent by its digest, and in full where Redis has
+    /// forgotten it.
+    Script(&'a ScriptInvocation<'a>),
+}
+
+impl Order<'_> {
+    async fn send<T: FromRedisValue>(&self, connection: &mut Connection) -> RedisResult<T> {
+        match self {
+            Self::Command(command) | Self::Once(command) => command.query_async(&mut connection.wire).await,
+            Self::Script(script) => script.invoke_async(&mut connection.wire).await,
+        }
+    }
+}
+
+/// The pool of connections to one Redis.
+#[derive(Debug)]
+pub(super) struct Pool {
+    connections: managed::Pool<Connector>,
+    connect_timeout: Duration,
+    command_timeout: Duration,
+}
+
+impl Pool {
+    pub(super) fn new(connector: &Connector, config: &Store) -> Self {
+        let connections = managed::Pool::builder(connector.clone())
+            .max_size(config.pool_size)
+            // Those used last are used next, and those that are not needed grow old.
+            .queue_mode(managed::QueueMode::Lifo)
+            .build()
+            .expect("a pool without timeouts of its own needs no runtime");
+        Self { connections, connect_timeout: config.connect_timeout, command_timeout: config.command_timeout }
+    }
+
+    /// How long a call may take: longer where it has to make a connection first.
+    pub(super) fn patience(&self) -> Duration {
+        let pool = self.connections.status();
+        if pool.available == 0 && pool.size < pool.max_size {
+            self.command_timeout.max(self.connect_timeout)
+        } else {
+            self.command_timeout
+        }
+    }
+
+    /// Carries `order` out; a second time, over another connection, where the first was cut and the order can
+    /// be repeated. The caller bounds the time.
+    pub(super) async fn run<T: FromRedisValue>(&self, order: Order<'_>) -> RedisResult<T> {
+        let answer = self.lease().await?.run(&order).await;
+        match (&order, &answer) {
+            (Order::Command(_) | Order::Script(_), Err(error)) if error.is_connection_dropped() => {
+                self.lease().await?.run(&order).await
+            }
+            _ => answer,
+        }
+    }
+
+    async fn lease(&self) -> RedisResult<Lease<'_>> {
+        let connection = self.connections.get().await.map_err(refused)?;
+        Ok(Lease { connector: self.connections.manager(), connection: Some(connection) })
+    }
+}
+
+fn refused(error: PoolError<RedisError>) -> RedisError {
+    match error {
+        PoolError::Backend(error) => error,
+        other => (ErrorKind::Client, "the pool gives no connection", other.to_string()).into(),
+    }
+}
+
+/// A connection on loan. It goes back only once its answer has come and speaks for it: where nobody waited for
+/// the answer it may be half-open, and is thrown away.
+struct Lease<'a> {
+    connector: &'a Connector,
+    connection: Option<Object<Connector>>,
+}
+
+impl Lease<'_> {
+    async fn run<T: FromRedisValue>(mut self, order: &Order<'_>) -> RedisResult<T> {
+        let connection = self.connection.as_mut().expect("it is given back at the end of its one run");
+        let answer = order.send(connection).await;
+        if self.connector.judge(connection.era(), &answer) == Verdict::Keep {
+            drop(self.connection.take());
+        }
+        answer
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(Object::take(connection));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! A real `redis-server` for one test, on a port of its own.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use foregate::base::clock::Stopwatch;
+use tempfile::TempDir;
+
+/// Far more than Redis ever needs: reaching it means that something is wrong.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(5);
+
+/// How a server is to be started.
+#[derive(Debug, Default)]
+pub(crate) struct Builder {
+    password: Option<String>,
+    directives: Vec<String>,
+}
+
+impl Builder {
+    /// The default user's password.
+    pub(crate) fn password(mut self, password: &str) -> Self {
+        self.password = Some(password.to_owned());
+        self.directive("requirepass", password)
+    }
+
+    /// Every write is on disk before it is answered.
+    pub(crate) fn appendonly(self) -> Self {
+        self.directive("appendonly", "yes").directive("appendfsync", "always")
+    }
+
+    /// A directive of redis.conf and its value.
+    pub(crate) fn directive(mut self, name: &str, value: &str) -> Self {
+        self.directives.extend([format!("--{name}"), value.to_owned()]);
+        self
+    }
+
+    /// Starts the server and waits until it answers.
+    pub(crate) fn start(self) -> RedisServer {
+        let home = TempDir::new().expect("there is room for a directory");
+        let mut server = RedisServer { how: self, home, port: 0, child: None };
+        for _ in 0..20 {
+            server.port = free_port();
+            if server.launch() {
+                return server;
+            }
+        }
+        panic!("redis-server starts on no port; it says:\n{}", server.log());
+    }
+}
+
+/// A server, running or stopped; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct RedisServer {
+    how: Builder,
+    home: TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// A server without a password and without persistence.
+    pub(crate) fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// A server that is yet to be described.
+    pub(crate) fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `redis://default:password@127.0.0.1:port/0`, without the first part where there is no password.
+    pub(crate) fn url(&self) -> String {
+        let password =
+            self.how.password.as_ref().map(|password| format!("default:{password}@")).unwrap_or_default();
+        format!("redis://{password}127.0.0.1:{}/0", self.port)
+    }
+
+    /// What `redis-cli` prints for a command.
+    pub(crate) fn cli(&self, command: &[&str]) -> String {
+        let run = self.redis_cli().args(command).output().expect("redis-cli comes with redis-server");
+        String::from_utf8(run.stdout).expect("redis-cli writes text").trim_end().to_owned()
+    }
+
+    /// Ends it as an administrator does.
+    pub(crate) fn stop(&mut self) {
+        self.signal("TERM");
+        self.reap();
+    }
+
+    /// Ends it without a warning.
+    pub(crate) fn kill(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.kill().expect("the child is ours");
+        }
+        self.reap();
+    }
+
+    /// Starts it again on its port, with what it has on disk.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        assert!(self.launch(), "redis-server does not come back; it says:\n{}", self.log());
+    }
+
+    /// Stops its clock: the kernel goes on accepting connections for it, and it answers nobody.
+    pub(crate) fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    /// Watches the commands that arrive from now on.
+    pub(crate) fn monitor(&self) -> Monitor<'_> {
+        Monitor::new(self)
+    }
+
+    fn redis_cli(&self) -> Command {
+        let mut command = Command::new("redis-cli");
+        command.args(["--no-auth-warning", "-u", &self.url()]).stderr(Stdio::null());
+        command
+    }
+
+    /// Whether it came up; it does not where somebody has taken the port.
+    fn launch(&mut self) -> bool {
+        let log = File::create(self.home.path().join("log")).expect("the directory is ours");
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
+        command.arg("--dir").arg(self.home.path()).args(&self.how.directives);
+        let child = command.stdin(Stdio::null()).stdout(log).spawn();
+        self.child = Some(child.unwrap_or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => panic!("redis-server is missing: apt-get install redis-server"),
+            _ => panic!("redis-server does not start: {error}"),
+        }));
+        self.wait_until_it_answers()
+    }
+
+    fn wait_until_it_answers(&mut self) -> bool {
+        let waited = Stopwatch::start();
+        while waited.elapsed() < PATIENCE {
+            if self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|exit| exit.is_some())) {
+                return false;
+            }
+            // Its own log says that it is this one, and not a stranger on the same port, who answers.
+            if self.log().contains("Ready to accept connections") && self.answers() {
+                return true;
+            }
+            thread::sleep(POLL);
+        }
+        false
+    }
+
+    /// Whether it answers, be it with a refusal; not while it loads.
+    fn answers(&self) -> bool {
+        let answer = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).and_then(|mut stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(b"PING\r\n")?;
+            let mut answer = [0; 5];
+            stream.read_exact(&mut answer).map(|()| answer)
+        });
+        answer.is_ok_and(|answer| [*b"+PONG", *b"-NOAU", *b"-MAST"].contains(&answer))
+    }
+
+    fn signal(&self, name: &str) {
+        let Some(child) = &self.child else { return };
+        let kill = format!("kill -{name} {}", child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().expect("there is a shell");
+        assert!(sent.success(), "{kill} fails");
+    }
+
+    fn reap(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.wait().expect("the child is ours");
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The commands that a server gets, as `redis-cli MONITOR` prints them: `… "GET" "session:…"`.
+pub(crate) struct Monitor<'a> {
+    server: &'a RedisServer,
+    watcher: Child,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl<'a> Monitor<'a> {
+    fn new(server: &'a RedisServer) -> Self {
+        let mut watcher = server.redis_cli().arg("MONITOR").stdout(Stdio::piped()).spawn().unwrap();
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (lines, kept) = (BufReader::new(watcher.stdout.take().unwrap()).lines(), Arc::clone(&seen));
+        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
+        let monitor = Self { server, watcher, seen };
+        monitor.wait_for("OK");
+        monitor
+    }
+
+    /// All commands that have come so far. A marker of our own is sent and waited for, so none is missed.
+    pub(crate) fn commands(&self) -> Vec<String> {
+        static MARKERS: AtomicU64 = AtomicU64::new(0);
+        let marker = format!("marker-{}", MARKERS.fetch_add(1, Ordering::Relaxed));
+        self.server.cli(&["PING", &marker]);
+        self.wait_for(&marker);
+        let seen = self.seen.lock().unwrap();
+        seen.iter().filter(|line| line.contains('"') && !line.contains("\"marker-")).cloned().collect()
+    }
+
+    /// How many of them are `name`; what a script runs counts, too.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        let quoted = format!("] \"{name}\"");
+        self.commands().iter().filter(|line| line.contains(&quoted)).count()
+    }
+
+    fn wait_for(&self, text: &str) {
+        let waited = Stopwatch::start();
+        while !self.seen.lock().unwrap().iter().any(|line| line.contains(text)) {
+            assert!(waited.elapsed() < PATIENCE, "MONITOR does not show {text:?}");
+            thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Monitor<'_> {
+    fn drop(&mut self) {
+        let _ = self.watcher.kill();
+        let _ = self.watcher.wait();
+    }
+}
+
+/// A port that nobody listens on. They lie below those that the kernel hands out, and this process gives none
+/// out twice, so that a server that is down for a while finds its port free.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = u16::try_from(process::id() % 200).expect("a small number") * 64;
+        let port = 12_000 + offset + NEXT.fetch_add(1, Ordering::Relaxed) % 4_000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}

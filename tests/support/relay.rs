@@ -1,0 +1,69 @@
+//! A wire that can be cut: between a client and a server, at a chosen request.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Passes bytes on to a local port; ends when dropped.
+pub(crate) struct Relay {
+    port: u16,
+    cut_at: Arc<Mutex<Option<Vec<u8>>>>,
+    task: JoinHandle<()>,
+}
+
+impl Relay {
+    pub(crate) async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let cut_at = Arc::default();
+        let task = tokio::spawn(accept(listener, server, Arc::clone(&cut_at)));
+        Self { port, cut_at, task }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Cuts the next connection that carries `request`, once: the server gets the request and answers, and the
+    /// answer is lost.
+    pub(crate) fn lose_the_answer_to(&self, request: &str) {
+        *self.cut_at.lock().unwrap() = Some(request.as_bytes().to_vec());
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, server: u16, cut_at: Arc<Mutex<Option<Vec<u8>>>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        connections.spawn(pass_on(client, server, Arc::clone(&cut_at)));
+    }
+}
+
+async fn pass_on(mut client: TcpStream, server: u16, cut_at: Arc<Mutex<Option<Vec<u8>>>>) {
+    let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await.unwrap();
+    let (mut asked, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
+    let mut cut = false;
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(length @ 1..) = read else { return };
+                cut |= cut_at.lock().unwrap().take_if(|text| {
+                    asked[..length].windows(text.len()).any(|window| window == text.as_slice())
+                }).is_some();
+                if server.write_all(&asked[..length]).await.is_err() { return }
+            }
+            read = server.read(&mut answered) => {
+                let Ok(length @ 1..) = read else { return };
+                if cut || client.write_all(&answered[..length]).await.is_err() { return }
+            }
+        }
+    }
+}
