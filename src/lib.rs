@@ -4,5 +4,6 @@ pub mod base;
 pub mod config;
 pub mod http;
 pub mod listener;
+pub mod session;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,327 @@
+//! The record that lies in the store: JSON that an operator can read and nobody else can write.
+//!
+//! `{"seen":1763800000,` … `,"mac":"…"}`: `seen` stands first and has a fixed width, so that a use is recorded
+//! in place; the tag covers the handle and every byte between the two members.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{SessionId, VerifierKey};
+use super::{Lifetimes, Session};
+use crate::base::base64url;
+use crate::base::clock::Timestamp;
+use crate::base::handle::Handle;
+use crate::base::identity::{Account, Identity};
+use crate::base::signed::Signer;
+
+const SEEN: &[u8] = b"{\"seen\":";
+const SEEN_DIGITS: usize = 10;
+const MAC: &[u8] = b",\"mac\":\"";
+const MAC_LENGTH: usize = 43;
+const END: &[u8] = b"\"}";
+
+/// Where in a record the digits of `seen` stand.
+pub(super) const SEEN_OFFSET: usize = SEEN.len();
+
+/// The format that this program writes.
+const VERSION: u32 = 1;
+
+/// Seals sessions into records and opens them again.
+#[derive(Debug)]
+pub(super) struct Records {
+    signer: Signer,
+    lifetimes: Lifetimes,
+}
+
+/// What a login adds to the identity.
+#[derive(Clone, Debug)]
+pub(super) struct LoginFacts {
+    /// When it happened.
+    pub(super) at: Timestamp,
+    /// The client's address.
+    pub(super) address: String,
+    /// What the client called itself.
+    pub(super) user_agent: Option<String>,
+}
+
+/// Why bytes from the store are no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RecordFault {
+    /// It does not have a record's form.
+    #[error("the record is garbage")]
+    Garbage,
+    /// Somebody else wrote it, or wrote it for another session.
+    #[error("the record's tag does not fit")]
+    Forged,
+    /// A newer program wrote it, and says that this one cannot read it.
+    #[error("the record's version is newer than this program can read")]
+    TooNew,
+}
+
+/// The members between `seen` and `mac`, in the order in which they are written.
+#[derive(Serialize, Deserialize)]
+struct Members {
+    v: u32,
+    /// The oldest version whose readers understand it.
+    reader: u32,
+    provider: String,
+    subject: String,
+    user: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    groups: Vec<String>,
+    logged_in_at: i64,
+    factors: Vec<String>,
+    expires_at: i64,
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<String>,
+    remember: bool,
+    key: String,
+}
+
+impl Records {
+    /// Records under `signer`, for sessions of these `lifetimes`.
+    pub(super) fn new(signer: Signer, lifetimes: Lifetimes) -> Self {
+        Self { signer, lifetimes }
+    }
+
+    /// The record of a session that begins with this login.
+    pub(super) fn seal(&self, id: &SessionId, identity: &Identity, login: &LoginFacts) -> Vec<u8> {
+        let members = Members {
+            v: VERSION,
+            reader: VERSION,
+            provider: identity.account.provider.clone(),
+            subject: identity.account.subject.clone(),
+            user: identity.user.clone(),
+            email: identity.email.clone(),
+            name: identity.name.clone(),
+            groups: identity.groups.clone(),
+            logged_in_at: login.at.seconds(),
+            factors: vec!["password".to_owned()],
+            expires_at: login.at.plus(self.lifetimes.absolute).seconds(),
+            address: login.address.clone(),
+            user_agent: login.user_agent.clone(),
+            remember: false,
+            key: id.key().text(),
+        };
+        let json = serde_json::to_vec(&members).expect("strings and numbers are always JSON");
+        let inner = &json[1..json.len() - 1];
+        let mac = base64url::encode(self.signer.tag(&[id.handle().to_string().as_bytes(), inner]));
+        [SEEN, &seen_digits(login.at), b",", inner, MAC, mac.as_bytes(), END].concat()
+    }
+
+    /// Opens the record that lies under `handle`. Whether the session is still alive, and the bearer's
+    /// verifier the right one, is for the caller to judge.
+    pub(super) fn open(&self, handle: &Handle, record: &[u8], now: Timestamp) -> Result<Opened, RecordFault> {
+        let (seen, inner, mac) = split(record).ok_or(RecordFault::Garbage)?;
+        let mac: [u8; 32] = base64url::decode_array(mac).ok_or(RecordFault::Garbage)?;
+        if !self.signer.verify(&[handle.to_string().as_bytes(), inner], &mac) {
+            return Err(RecordFault::Forged);
+        }
+        let members = read_members(inner)?;
+        let key = VerifierKey::parse(&members.key).ok_or(RecordFault::Garbage)?;
+        // Another proxy's clock may be ahead of ours; what counts is that it was no later than now.
+        Ok(Opened { session: self.session(*handle, seen.min(now), members), key })
+    }
+
+    fn session(&self, handle: Handle, seen: Timestamp, members: Members) -> Session {
+        Session {
+            handle,
+            identity: Identity {
+                account: Account { provider: members.provider, subject: members.subject },
+                user: members.user,
+                name: members.name,
+                email: members.email,
+                groups: members.groups,
+            },
+            logged_in_at: Timestamp::from_seconds(members.logged_in_at),
+            last_seen_at: seen,
+            idle_timeout: self.lifetimes.idle,
+            ends_at: Timestamp::from_seconds(members.expires_at),
+        }
+    }
+}
+
+/// A record that this program wrote.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// What it says.
+    pub(super) session: Session,
+    /// Whose verifier may use it.
+    pub(super) key: VerifierKey,
+}
+
+/// The ten digits of a use at `at`.
+pub(super) fn seen_digits(at: Timestamp) -> [u8; SEEN_DIGITS] {
+    let seconds = u64::try_from(at.seconds()).unwrap_or(0);
+    std::array::from_fn(|place| {
+        let power = u32::try_from(SEEN_DIGITS - 1 - place).expect("ten digits");
+        b'0' + u8::try_from(seconds / 10_u64.pow(power) % 10).expect("one digit")
+    })
+}
+
+fn split(record: &[u8]) -> Option<(Timestamp, &[u8], &[u8])> {
+    let rest = record.strip_prefix(SEEN)?;
+    let (digits, rest) = rest.split_at_checked(SEEN_DIGITS)?;
+    let rest = rest.strip_prefix(b",")?.strip_suffix(END)?;
+    let (rest, mac) = rest.split_at_checked(rest.len().checked_sub(MAC_LENGTH)?)?;
+    let inner = rest.strip_suffix(MAC)?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let seconds = digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    Some((Timestamp::from_seconds(seconds), inner, mac))
+}
+
+fn read_members(inner: &[u8]) -> Result<Members, RecordFault> {
+    #[derive(Deserialize)]
+    struct Version {
+        reader: u32,
+    }
+    let json = [b"{", inner, b"}"].concat();
+    let version: Version = serde_json::from_slice(&json).map_err(|_| RecordFault::Garbage)?;
+    if version.reader > VERSION {
+        return Err(RecordFault::TooNew);
+    }
+    serde_json::from_slice(&json).map_err(|_| RecordFault::Garbage)
+}
+
+impl Lifetimes {
+    /// When the store may forget a session that was last used at `seen`.
+    pub(super) fn forgotten_at(&self, seen: Timestamp, ends_at: Timestamp) -> Timestamp {
+        seen.plus(self.idle).min(ends_at)
+    }
+
+    /// How often at most a use is recorded: a sixtieth of the idle timeout, one second to five minutes.
+    pub(super) fn touch_interval(&self) -> Duration {
+        (self.idle / 60).clamp(Duration::from_secs(1), Duration::from_secs(300))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::Random;
+    use crate::base::secret::Secret;
+    use crate::base::signed::Purpose;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_763_800_000);
+
+    fn records() -> Records {
+        let secret = Secret::new(b"0123456789abcdef0123456789abcdef".to_vec());
+        let lifetimes = Lifetimes { idle: Duration::from_secs(3_600), absolute: Duration::from_secs(86_400) };
+        Records::new(Signer::derive(&secret, Purpose::Record), lifetimes)
+    }
+
+    fn alice() -> Identity {
+        Identity {
+            account: Account::local("alice"),
+            user: "alice".to_owned(),
+            name: Some("Alice \"A.\" Ärmel".to_owned()),
+            email: None,
+            groups: vec!["staff".to_owned(), "admins".to_owned()],
+        }
+    }
+
+    fn sealed(id: &SessionId) -> Vec<u8> {
+        let login = LoginFacts { at: NOW, address: "192.0.2.7".to_owned(), user_agent: None };
+        records().seal(id, &alice(), &login)
+    }
+
+    #[test]
+    fn a_record_opens_as_it_was_sealed_and_is_plain_json() {
+        let id = SessionId::new(Random::system());
+        let record = sealed(&id);
+        let opened = records().open(&id.handle(), &record, NOW).unwrap();
+        assert_eq!(opened.session.identity, alice());
+        assert_eq!(opened.session.last_seen_at, NOW);
+        assert_eq!(opened.session.ends_at, NOW.plus(Duration::from_secs(86_400)));
+        assert!(opened.key == id.key());
+        let json: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        assert_eq!(json["seen"], 1_763_800_000);
+        assert_eq!(json["user"], "alice");
+        assert!(record.starts_with(b"{\"seen\":1763800000,"));
+    }
+
+    #[test]
+    fn a_record_holds_no_credential() {
+        let id = SessionId::new(Random::system());
+        let record = String::from_utf8(sealed(&id)).unwrap();
+        let text = base64url::encode(id.bytes().expose());
+        assert!(!record.contains(&text));
+        assert!(!record.contains(&text[..21]) && !record.contains(&text[22..]));
+    }
+
+    #[test]
+    fn a_change_of_any_byte_but_seen_is_noticed() {
+        let id = SessionId::new(Random::system());
+        let record = sealed(&id);
+        for at in (0..record.len()).filter(|at| !(SEEN_OFFSET..SEEN_OFFSET + SEEN_DIGITS).contains(at)) {
+            for flip in [1, 0x20, 0x80] {
+                let mut changed = record.clone();
+                changed[at] ^= flip;
+                assert!(records().open(&id.handle(), &changed, NOW).is_err(), "byte {at} ^ {flip:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_session_or_secret_is_forged() {
+        let (one, other) = (SessionId::new(Random::system()), SessionId::new(Random::system()));
+        let fault = |records: Records| records.open(&other.handle(), &sealed(&one), NOW).unwrap_err();
+        assert_eq!(fault(records()), RecordFault::Forged);
+        let stranger = Signer::derive(&Secret::new(vec![9; 32]), Purpose::Record);
+        assert_eq!(fault(Records { signer: stranger, ..records() }), RecordFault::Forged);
+    }
+
+    #[test]
+    fn garbage_of_every_kind_is_refused() {
+        let handle = SessionId::new(Random::system()).handle();
+        let cases: [&[u8]; 7] = [
+            b"",
+            b"{}",
+            b"null",
+            b"{\"seen\":17638000xx,\"v\":1}",
+            b"{\"seen\":1763800000,\"mac\":\"\"}",
+            b"\xff\xfe\x00",
+            &b"{".repeat(100_000),
+        ];
+        for case in cases {
+            let fault = records().open(&handle, case, NOW).unwrap_err();
+            assert_eq!(
+                fault,
+                RecordFault::Garbage,
+                "{:?}",
+                String::from_utf8_lossy(&case[..case.len().min(40)])
+            );
+        }
+    }
+
+    #[test]
+    fn a_use_by_a_proxy_whose_clock_is_ahead_was_now() {
+        let id = SessionId::new(Random::system());
+        let mut record = sealed(&id);
+        record[SEEN_OFFSET..SEEN_OFFSET + SEEN_DIGITS].copy_from_slice(b"9999999999");
+        let session = records().open(&id.handle(), &record, NOW).unwrap().session;
+        assert_eq!(session.last_seen_at, NOW);
+    }
+
+    #[test]
+    fn a_record_for_newer_readers_is_told_from_a_forged_one() {
+        let id = SessionId::new(Random::system());
+        let inner = br#""v":9,"reader":9,"shape":"unknown""#;
+        let mac = base64url::encode(records().signer.tag(&[id.handle().to_string().as_bytes(), inner]));
+        let record = [SEEN, b"1763800000,", inner, MAC, mac.as_bytes(), END].concat();
+        assert_eq!(records().open(&id.handle(), &record, NOW).unwrap_err(), RecordFault::TooNew);
+    }
+
+    #[test]
+    fn seen_has_ten_digits() {
+        assert_eq!(&seen_digits(NOW), b"1763800000");
+        assert_eq!(&seen_digits(Timestamp::from_seconds(7)), b"0000000007");
+    }
+}
