@@ -4,6 +4,7 @@ pub mod base;
 pub mod config;
 pub mod http;
 pub mod listener;
+pub mod pages;
 pub mod session;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,60 @@
+//! A page on its way to a browser.
+
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::http::Body;
+
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+/// A rendered page.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The whole document.
+    pub html: String,
+    /// Whether it may stand in a frame.
+    pub framing: Framing,
+}
+
+/// Whether a page may stand in another's frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A page with a form never does: somebody could be made to click it unseen.
+    Refused,
+    /// The page that leads out of a frame has to.
+    Allowed,
+}
+
+impl Page {
+    /// The answer that carries it.
+    pub fn into_response(self, status: StatusCode) -> Response<Body> {
+        let policy = match self.framing {
+            Framing::Refused => {
+                "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+                 frame-ancestors 'none'"
+            }
+            Framing::Allowed => "default-src 'none'; style-src 'self'; base-uri 'none'",
+        };
+        let mut response = Response::new(Body::whole(self.html));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        for (name, value) in [
+            (CONTENT_TYPE, "text/html; charset=utf-8"),
+            (CACHE_CONTROL, "no-store"),
+            (CONTENT_SECURITY_POLICY, policy),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            // With no-referrer the browser would send `Origin: null` with our own forms.
+            (REFERRER_POLICY, "same-origin"),
+            (OPENER_POLICY, "same-origin"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if self.framing == Framing::Refused {
+            headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        }
+        response
+    }
+}

@@ -1,0 +1,130 @@
+//! What a person is told of a problem: what happened, in plain words, and what to do next.
+
+use serde::Serialize;
+
+use crate::http::Problem;
+
+/// The words for one problem.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Advice {
+    pub(super) heading: &'static str,
+    pub(super) text: &'static str,
+    pub(super) action: Option<Action>,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action {
+    /// To the login.
+    SignIn,
+    /// To the login, as somebody else.
+    SignInAsAnother,
+    /// The same once more.
+    TryAgain,
+    /// To the front page.
+    Home,
+}
+
+/// A link on the page.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Link {
+    pub(super) label: &'static str,
+    pub(super) address: String,
+}
+
+impl Action {
+    pub(super) fn link(self, prefix: &str) -> Link {
+        let (label, address) = match self {
+            Self::SignIn => ("Sign in", format!("{prefix}/login")),
+            Self::SignInAsAnother => ("Sign in as somebody else", format!("{prefix}/login?again=1")),
+            // An empty reference is the page itself, its query included (RFC 3986 §5.2.2).
+            Self::TryAgain => ("Try again", String::new()),
+            Self::Home => ("To the front page", "/".to_owned()),
+        };
+        Link { label, address }
+    }
+}
+
+pub(super) fn advice(problem: Problem) -> Advice {
+    let (heading, text, action) = match problem {
+        Problem::LoginRequired => {
+            ("Please sign in", "This page is for people who are signed in.", Some(Action::SignIn))
+        }
+        Problem::Forbidden => (
+            "Not for this account",
+            "You are signed in, but this account may not open this page. Whoever runs the site can change that.",
+            Some(Action::SignInAsAnother),
+        ),
+        Problem::CrossSite => (
+            "Sent from another site",
+            "The form came from another website, so nothing was done. Open the page here and try again.",
+            Some(Action::Home),
+        ),
+        Problem::BadRequest => (
+            "The address is not right",
+            "The request cannot be understood. If you typed or copied the address, check it.",
+            Some(Action::Home),
+        ),
+        Problem::NoRoute => (
+            "Nothing is here",
+            "There is no page at this address. Check it, or start again.",
+            Some(Action::Home),
+        ),
+        Problem::MethodNotAllowed => {
+            ("That cannot be done here", "This page does not take what was sent to it.", Some(Action::Home))
+        }
+        Problem::TooLarge => (
+            "Too large",
+            "What was sent is larger than this site takes. Send less at once.",
+            Some(Action::TryAgain),
+        ),
+        Problem::UriTooLong => (
+            "The address is too long",
+            "Nobody can type that. Start again from the front page.",
+            Some(Action::Home),
+        ),
+        Problem::HeadersTooLarge => (
+            "Too much comes along",
+            "The browser sends more than this site takes, most likely cookies. Deleting this site's cookies helps.",
+            Some(Action::TryAgain),
+        ),
+        Problem::RequestTimeout => (
+            "That took too long",
+            "Your request did not arrive in time. Check the connection.",
+            Some(Action::TryAgain),
+        ),
+        Problem::TooManyRequests => {
+            ("Too many tries", "Wait for a moment before the next one.", Some(Action::TryAgain))
+        }
+        Problem::UnknownHost => {
+            ("Not this site", "The site that you asked for is not served here. Check the address.", None)
+        }
+        Problem::StoreUnavailable => (
+            "Back in a moment",
+            "Right now nobody can check who is signed in. You have not been signed out, and nothing is lost.",
+            Some(Action::TryAgain),
+        ),
+        Problem::LogoutUnavailable => (
+            "You are still signed in",
+            "Right now nobody can be signed out. Try again in a moment, and do not leave this device to others before.",
+            Some(Action::TryAgain),
+        ),
+        Problem::UpstreamUnreachable => (
+            "The application does not answer",
+            "You are known here, but the application behind this site cannot be reached.",
+            Some(Action::TryAgain),
+        ),
+        Problem::UpstreamTimeout => (
+            "The application takes too long",
+            "It may still be at work on what you asked for: look before you ask again.",
+            Some(Action::TryAgain),
+        ),
+        Problem::Busy => {
+            ("Very busy", "Too much is going on right now. Wait for a few seconds.", Some(Action::TryAgain))
+        }
+        Problem::InternalError => {
+            ("Something went wrong here", "It is our fault, not yours.", Some(Action::TryAgain))
+        }
+    };
+    Advice { heading, text, action }
+}
