@@ -5,6 +5,7 @@ pub mod config;
 pub mod http;
 pub mod listener;
 pub mod pages;
+pub mod policy;
 pub mod session;
 pub mod store;
 pub mod telemetry;
