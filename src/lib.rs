@@ -1,5 +1,6 @@
 //! Foregate: a session-aware reverse proxy. `ARCHITECTURE.md` follows a request through the rooms below.
 
+pub mod auth;
 pub mod base;
 pub mod config;
 pub mod http;
