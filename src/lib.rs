@@ -1,8 +1,13 @@
 //! Foregate: a session-aware reverse proxy. `ARCHITECTURE.md` follows a request through the rooms below.
 
+pub mod admin;
+pub mod app;
 pub mod auth;
 pub mod base;
 pub mod config;
+pub mod development;
+pub mod endpoints;
+pub mod gateway;
 pub mod http;
 pub mod listener;
 pub mod pages;

@@ -1,0 +1,57 @@
+//! Whether the process can do its work, and what stands in its way.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use super::AdminParts;
+use crate::http::Body;
+use crate::store::Unavailable;
+
+/// `/readyz`: ready where all checks are.
+#[derive(Debug, Serialize)]
+pub(super) struct Readiness {
+    ready: bool,
+    checks: Vec<Check>,
+}
+
+/// One thing that the work needs.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    /// Why not; never a password.
+    reason: Option<String>,
+}
+
+impl AdminParts {
+    /// Asks everything that the work needs.
+    pub(super) async fn readiness(&self) -> Readiness {
+        let store = self.store.ping().await;
+        let stopping = self.stopping.is_cancelled().then(|| "the process is ending".to_owned());
+        let checks = vec![
+            Check { name: "process", ok: stopping.is_none(), reason: stopping },
+            Check { name: "store", ok: store.is_ok(), reason: store.err().map(|error| reason(&error)) },
+        ];
+        Readiness { ready: checks.iter().all(|check| check.ok), checks }
+    }
+}
+
+fn reason(error: &Unavailable) -> String {
+    match &error.source {
+        Some(source) => format!("{}: {source}", error.kind),
+        None => error.kind.to_string(),
+    }
+}
+
+impl Readiness {
+    pub(super) fn into_response(self) -> Response<Body> {
+        let json = serde_json::to_string_pretty(&self).expect("words and truth values are always JSON");
+        let mut response = Response::new(Body::whole(json + "\n"));
+        *response.status_mut() = if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}

@@ -1,0 +1,403 @@
+//! The composition root: puts the rooms together, binds first and serves later.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, Admin, AdminParts};
+use crate::auth::{LocalUsers, PasswordQueue, UsersFileError};
+use crate::base::clock::Clock;
+use crate::base::random::Random;
+use crate::base::secret::Secret;
+use crate::config::{self, AdminSocket, Config, SessionSecret};
+use crate::development;
+use crate::endpoints::{self, Endpoints};
+use crate::gateway::{Entrance, Gateway, Purpose, Routes};
+use crate::http::HeadLimits;
+use crate::listener::{
+    BindError, BindSocketError, CertificateError, Certificates, Doorkeeper, Ending, Listener, Shared,
+    Transport, bind, bind_local, server_config,
+};
+use crate::pages::Pages;
+use crate::policy::{OwnCookies, StrictTransport};
+use crate::session::{FormTokens, Sessions, Surroundings, Toucher};
+use crate::store::{self, Observed, Store};
+use crate::telemetry::{AccessLog, Audit, Event, Facts, Logs, Metrics};
+use crate::upstream::{BodyLimits, IdentityWriter, Upstreams};
+
+/// How often the users' file is looked at; a change takes effect within ten seconds.
+const USERS_EVERY: Duration = Duration::from_secs(3);
+
+/// The world outside the configuration.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The time that decides.
+    pub clock: Clock,
+    /// Where ids and keys come from.
+    pub random: Random,
+    /// Where logs go.
+    pub logs: Logs,
+}
+
+/// The whole program: bound, not yet serving.
+#[derive(Debug)]
+pub struct App {
+    listeners: Listeners,
+    tasks: TaskTracker,
+    gateway: Arc<Gateway>,
+    background: Background,
+    redirect_port: u16,
+    grace: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// Everything that is bound.
+#[derive(Debug)]
+struct Listeners {
+    https: Vec<Listener>,
+    http: Vec<Listener>,
+    admin: Admins,
+}
+
+/// What runs beside the requests.
+#[derive(Debug)]
+struct Background {
+    toucher: Toucher,
+    store: Arc<dyn Store>,
+    upstreams: Arc<Upstreams>,
+    users: Option<Arc<LocalUsers>>,
+    audit: Audit,
+}
+
+/// The program cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A certificate cannot be used.
+    #[error("{}", lines(.0))]
+    Certificates(Vec<CertificateError>),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A socket cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin listener's own socket cannot be made where the configuration wants it.
+    #[error(transparent)]
+    AdminSocket(#[from] BindSocketError),
+    /// The session secret cannot be read or made.
+    #[error(transparent)]
+    Development(#[from] development::DevelopmentError),
+    /// The users' file cannot be used.
+    #[error(transparent)]
+    Users(#[from] UsersFileError),
+    /// The operating system does not say where a socket listens.
+    #[error("cannot tell where a socket listens: {0}")]
+    Address(#[source] io::Error),
+}
+
+fn lines(errors: &[CertificateError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl App {
+    /// Puts the program together and binds its sockets; nothing is served yet.
+    ///
+    /// # Errors
+    /// Where something that the configuration names is not there or cannot be used.
+    pub fn build(config: &Config, world: &World) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new());
+        let tasks = TaskTracker::new();
+        let shared = Shared {
+            limits: config.server.limits,
+            door: door(&config.server.limits),
+            tasks: tasks.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let listeners = Listeners::bind(config, world, &shared)?;
+        let redirect_port = match (config.server.public_port, listeners.https.first()) {
+            (Some(port), _) => port,
+            (None, Some(first)) => first.address().map_err(StartError::Address)?.port(),
+            (None, None) => 443,
+        };
+        let (gateway, background) = gateway(config, world, &metrics)?;
+        let grace = config.server.shutdown_grace;
+        Ok(Self { listeners, tasks, gateway, background, redirect_port, grace, metrics })
+    }
+
+    /// Where https is served.
+    ///
+    /// # Errors
+    /// Where the operating system does not say.
+    pub fn https_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.https.iter().map(Listener::address).collect()
+    }
+
+    /// Where http is redirected.
+    ///
+    /// # Errors
+    /// Where the operating system does not say.
+    pub fn http_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.http.iter().map(Listener::address).collect()
+    }
+
+    /// Where the admin listener answers on the network.
+    ///
+    /// # Errors
+    /// Where the operating system does not say.
+    pub fn admin_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.admin.network.iter().map(Listener::address).collect()
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Serves until `stop`; then finishes what is under way, within the configured grace or until `hurry`.
+    pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
+        let ending = Ending { finish: stop.clone(), abort: CancellationToken::new() };
+        let background = TaskTracker::new();
+        let upstreams = Arc::clone(&self.background.upstreams);
+        let quiet = CancellationToken::new();
+        let parts = AdminParts {
+            store: Arc::clone(&self.background.store),
+            metrics: Arc::clone(&self.metrics),
+            stopping: stop.clone(),
+        };
+        background.spawn(self.listeners.admin.run(Arc::new(parts), quiet.clone()));
+        self.background.start(&background, &quiet);
+        let serve = |purpose| Entrance::new(Arc::clone(&self.gateway), purpose);
+        for listener in self.listeners.https {
+            self.tasks.spawn(listener.run(serve(Purpose::Serve), ending.clone()));
+        }
+        for listener in self.listeners.http {
+            let purpose = Purpose::RedirectToHttps { port: self.redirect_port };
+            self.tasks.spawn(listener.run(serve(purpose), ending.clone()));
+        }
+        self.tasks.close();
+        stop.cancelled().await;
+        let finished = tokio::time::timeout(self.grace, hurry.run_until_cancelled(self.tasks.wait())).await;
+        if !matches!(finished, Ok(Some(()))) {
+            tracing::warn!(connections = self.tasks.len(), "closing what is still under way");
+            ending.abort.cancel();
+            self.tasks.wait().await;
+        }
+        quiet.cancel();
+        background.close();
+        background.wait().await;
+        upstreams.close().await;
+    }
+}
+
+impl Background {
+    fn start(self, tasks: &TaskTracker, stop: &CancellationToken) {
+        tasks.spawn(self.toucher.run(stop.clone()));
+        let (upstreams, until) = (self.upstreams, stop.clone());
+        tasks.spawn(async move { upstreams.sweep(until).await });
+        if let Some(users) = self.users {
+            tasks.spawn(watch_users(users, self.audit, stop.clone()));
+        }
+    }
+}
+
+/// Reads the users' file again when it changes.
+async fn watch_users(users: Arc<LocalUsers>, audit: Audit, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(USERS_EVERY)).await.is_some() {
+        let users = Arc::clone(&users);
+        let looked = tokio::task::spawn_blocking(move || users.reload_if_changed()).await;
+        match looked {
+            Ok(Ok(true)) => {
+                tracing::info!("the users' file was read again");
+                audit.record(Event::UserChanged, &Facts { reason: Some("file"), ..Facts::default() });
+            }
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::error!("the users' file is left as it was before: {error}"),
+            Err(error) => tracing::error!(%error, "the users' file could not be looked at"),
+        }
+    }
+}
+
+impl Listeners {
+    fn bind(config: &Config, world: &World, shared: &Shared) -> Result<Self, StartError> {
+        let mut listeners =
+            Self { https: Vec::new(), http: Vec::new(), admin: Admins::bind(config, shared)? };
+        if !config.server.https.is_empty() {
+            let files = development::certificate_files(config, world.clock.now())?;
+            let certificates = Certificates::load(&files).map_err(StartError::Certificates)?;
+            for (name, ends_at) in certificates.ends() {
+                shared.metrics.certificate_ends(&name, ends_at);
+            }
+            let tls = server_config(certificates, config.tls.min_version)?;
+            for address in &config.server.https {
+                let transport = Transport::Tls(Arc::clone(&tls));
+                listeners.https.push(Listener::new(bind(*address)?, transport, shared.clone()));
+            }
+        }
+        for address in &config.server.http {
+            listeners.http.push(Listener::new(bind(*address)?, Transport::Plain, shared.clone()));
+        }
+        Ok(listeners)
+    }
+}
+
+/// So many connections as the configuration allows, or as the process has descriptors for, if those are fewer: a
+/// request needs one to its upstream too, and the store, the logs and the next reload need some as well.
+fn door(limits: &config::Limits) -> Doorkeeper {
+    let descriptors = descriptors();
+    let most = descriptors.map_or(limits.connections, |all| limits.connections.min(all * 35 / 100));
+    if most < limits.connections {
+        tracing::info!(
+            most,
+            "fewer connections than server.limits.connections: descriptors are scarce (ulimit -n)"
+        );
+    }
+    Doorkeeper::new(most, limits.connections_per_client)
+}
+
+/// How many descriptors the process may have, once it has asked for all that it can get; `None`: any number.
+fn descriptors() -> Option<usize> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let allowed = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    allowed.and_then(|allowed| usize::try_from(allowed).ok())
+}
+
+/// Connections to the admin listener, which must answer when the others are full.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// The admin listeners. They outlive the others, to say that the process is ending; so they have connections of
+/// their own.
+#[derive(Debug)]
+struct Admins {
+    network: Option<Listener>,
+    local: Option<Listener>,
+    tasks: TaskTracker,
+}
+
+impl Admins {
+    fn bind(config: &Config, shared: &Shared) -> Result<Self, StartError> {
+        let tasks = TaskTracker::new();
+        let door = Doorkeeper::new(ADMIN_CONNECTIONS, None);
+        let shared = Shared { tasks: tasks.clone(), door, ..shared.clone() };
+        let network = match config.server.admin {
+            Some(address) => Some(Listener::new(bind(address)?, Transport::Plain, shared.clone())),
+            None => None,
+        };
+        let local = match &config.server.admin_socket {
+            AdminSocket::Off => None,
+            AdminSocket::At(path) => Some(bind_local(path)?),
+            AdminSocket::Chosen(path) => {
+                bind_local(path).inspect_err(|error| tracing::warn!("{error}; set server.admin_socket")).ok()
+            }
+        };
+        let local = local.map(|socket| Listener::local(socket, shared));
+        Ok(Self { network, local, tasks })
+    }
+
+    /// Serves until `quiet`.
+    async fn run(self, parts: Arc<AdminParts>, quiet: CancellationToken) {
+        let ending = Ending { finish: quiet.clone(), abort: quiet };
+        let serve = |listener: Option<Listener>, entrance| {
+            let admin = Admin::new(Arc::clone(&parts), entrance);
+            let ending = ending.clone();
+            async move {
+                if let Some(listener) = listener {
+                    listener.run(admin, ending).await;
+                }
+            }
+        };
+        tokio::join!(
+            serve(self.network, admin::Entrance::Network),
+            serve(self.local, admin::Entrance::Socket)
+        );
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+fn gateway(
+    config: &Config,
+    world: &World,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<Gateway>, Background), StartError> {
+    let secret = session_secret(config, world)?;
+    let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
+    let store = store::open(&config.session.store, world.clock.clone(), world.random);
+    let store: Arc<dyn Store> = Arc::new(Observed::new(store, Arc::clone(metrics), audit.clone()));
+    let around = Surroundings {
+        store: Arc::clone(&store),
+        clock: world.clock.clone(),
+        random: world.random,
+        audit: audit.clone(),
+        metrics: Arc::clone(metrics),
+    };
+    let (sessions, toucher) = Sessions::new(&config.session, &secret, around);
+    let (sessions, own_cookies) = (Arc::new(sessions), OwnCookies::new(&config.session.cookie.name));
+    let users = local_users(config)?;
+    let pages = Arc::new(Pages::new(&config.server.prefix, &config.login.title));
+    let limits = &config.server.limits;
+    let identity = IdentityWriter::new(config.identity.headers.clone());
+    let upstreams = Arc::new(Upstreams::new(
+        &config.upstreams,
+        identity,
+        own_cookies.clone(),
+        BodyLimits { bytes: limits.body_bytes, silence: limits.body_idle_timeout },
+        (audit.clone(), Arc::clone(metrics)),
+    ));
+    let endpoints = Endpoints::new(endpoints::Parts {
+        prefix: config.server.prefix.clone(),
+        default_redirect: config.login.default_redirect.clone(),
+        sessions: Arc::clone(&sessions),
+        forms: FormTokens::new(&secret, world.clock.clone(), world.random),
+        users: users.clone(),
+        pages: Arc::clone(&pages),
+        audit: audit.clone(),
+        metrics: Arc::clone(metrics),
+    });
+    let gateway = Gateway::new(crate::gateway::Parts {
+        routes: Routes::new(&config.routes),
+        endpoints,
+        sessions,
+        upstreams: Arc::clone(&upstreams),
+        own_cookies,
+        pages,
+        hsts: StrictTransport::new(&config.hsts),
+        access_log: access_log(config, world),
+        audit: audit.clone(),
+        metrics: Arc::clone(metrics),
+        random: world.random,
+        prefix: config.server.prefix.clone(),
+        head_limits: HeadLimits {
+            uri_bytes: limits.uri_bytes,
+            header_bytes: limits.header_bytes,
+            header_count: limits.header_count,
+        },
+    });
+    Ok((Arc::new(gateway), Background { toucher, store, upstreams, users, audit }))
+}
+
+fn session_secret(config: &Config, world: &World) -> Result<Secret<Vec<u8>>, StartError> {
+    match &config.session.secret {
+        SessionSecret::Given(secret) => Ok(secret.clone()),
+        SessionSecret::Generated(path) => Ok(development::session_secret(path, world.random)?),
+    }
+}
+
+fn local_users(config: &Config) -> Result<Option<Arc<LocalUsers>>, StartError> {
+    let Some(local) = &config.auth.local else { return Ok(None) };
+    let users = LocalUsers::open(local, PasswordQueue::new(config.login.hash_concurrency))?;
+    if users.is_empty() {
+        tracing::warn!(file = %local.users.display(), "no users yet: foregate users add NAME");
+    }
+    Ok(Some(Arc::new(users)))
+}
+
+fn access_log(config: &Config, world: &World) -> AccessLog {
+    let lines = config.log.access.then(|| world.logs.main.clone());
+    AccessLog::new(lines, world.logs.format, world.clock.clone())
+}

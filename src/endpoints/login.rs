@@ -1,0 +1,202 @@
+//! Logging in.
+
+use http::header::{RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use url::form_urlencoded;
+
+use super::form::Form;
+use super::{Parts, Refusal, see_other};
+use crate::auth::AuthError;
+use crate::base::identity::Identity;
+use crate::base::secret::Secret;
+use crate::http::{Body, Problem, Provenance, RequestContext, provenance};
+use crate::pages::{LoginPage, LoginProblem};
+use crate::policy::ReturnTo;
+use crate::session::{Finding, NoSession};
+use crate::telemetry::{Event, Facts, LoginResult};
+
+/// When to come back after a moment of too much to do.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
+
+/// What the address of the login page asks for.
+#[derive(Debug, Default)]
+struct Wishes {
+    return_to: Option<String>,
+    /// Sign in as somebody else, although signed in.
+    again: bool,
+    signed_out: bool,
+}
+
+impl Parts {
+    /// The form; who is signed in already is sent on.
+    pub(super) async fn login_page(
+        &self,
+        context: &RequestContext,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, Refusal> {
+        let wishes = Wishes::of(context);
+        let page = LoginPage {
+            return_to: wishes.return_to.as_deref().unwrap_or(""),
+            signed_out: wishes.signed_out,
+            ..LoginPage::default()
+        };
+        match self.sessions.find(context, headers).await {
+            Ok(Finding::Session(_)) if !wishes.again => {
+                Ok(see_other(&self.destination(wishes.return_to.as_deref().unwrap_or(""))))
+            }
+            Ok(Finding::Nobody(NoSession::BadCookie)) => {
+                let mut response = self.form(context, headers, page, StatusCode::OK);
+                add_cookies(&mut response, self.sessions.cookie().clear());
+                Ok(response)
+            }
+            // Whoever cannot be asked about may still want to read the form.
+            Ok(_) | Err(_) => Ok(self.form(context, headers, page, StatusCode::OK)),
+        }
+    }
+
+    /// What the form sends.
+    pub(super) async fn log_in(
+        &self,
+        context: &RequestContext,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let headers = request.headers().clone();
+        if provenance(&headers, context.scheme, &context.authority) == Provenance::Foreign {
+            return Err(self.refuse_foreign(context, "origin"));
+        }
+        let form = Form::read(request).await?;
+        if !self.forms.is_login_token(context, &headers, form.field("csrf_token")) {
+            let _ = self.refuse_foreign(context, "token");
+            return Ok(self.again(context, &headers, &form, LoginProblem::Expired));
+        }
+        let identity = match self.authenticate(context, &form).await {
+            Ok(identity) => identity,
+            Err(error) => {
+                return Ok(self.again(context, &headers, &form, self.refused(context, &form, error)));
+            }
+        };
+        let Ok(begun) = self.sessions.begin(context, &headers, &identity).await else {
+            self.metrics.login_attempt(LoginResult::Unavailable);
+            return Ok(self.again(context, &headers, &form, LoginProblem::StoreUnavailable));
+        };
+        self.metrics.login_attempt(LoginResult::Success);
+        let facts = Facts {
+            request_id: Some(context.id),
+            user: Some(&identity.user),
+            account: Some(&identity.account),
+            handle: Some(begun.handle),
+            address: Some(context.client),
+            reason: None,
+        };
+        self.audit.record(Event::Login, &facts);
+        let mut response = see_other(&self.destination(form.field("return_to")));
+        add_cookies(&mut response, [begun.set_cookie]);
+        Ok(response)
+    }
+
+    async fn authenticate(&self, context: &RequestContext, form: &Form) -> Result<Identity, AuthError> {
+        let Some(users) = &self.users else {
+            tracing::error!(request = %context.id, "somebody tries to log in, but no provider is configured");
+            return Err(AuthError::Unavailable);
+        };
+        users.authenticate(form.field("username"), Secret::new(form.field("password").to_owned())).await
+    }
+
+    /// Tells the audit log why, and the user no more than that it did not work.
+    fn refused(&self, context: &RequestContext, form: &Form, error: AuthError) -> LoginProblem {
+        let (result, problem) = match error {
+            AuthError::Refused(_) => (LoginResult::Refused, LoginProblem::WrongCredentials),
+            AuthError::Busy | AuthError::Unavailable => (LoginResult::Unavailable, LoginProblem::Busy),
+        };
+        self.metrics.login_attempt(result);
+        let facts = Facts {
+            request_id: Some(context.id),
+            user: Some(form.field("username")),
+            address: Some(context.client),
+            reason: Some(error.reason()),
+            ..Facts::default()
+        };
+        self.audit.record(Event::LoginFailed, &facts);
+        problem
+    }
+
+    /// The form once more, refilled but for the password.
+    fn again(
+        &self,
+        context: &RequestContext,
+        headers: &HeaderMap,
+        form: &Form,
+        problem: LoginProblem,
+    ) -> Response<Body> {
+        let status = match problem {
+            LoginProblem::WrongCredentials => StatusCode::UNAUTHORIZED,
+            LoginProblem::Expired => StatusCode::FORBIDDEN,
+            LoginProblem::Busy | LoginProblem::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let page = LoginPage {
+            return_to: form.field("return_to"),
+            username: form.field("username"),
+            problem: Some(problem),
+            ..LoginPage::default()
+        };
+        let mut response = self.form(context, headers, page, status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        response
+    }
+
+    fn form(
+        &self,
+        context: &RequestContext,
+        headers: &HeaderMap,
+        page: LoginPage<'_>,
+        status: StatusCode,
+    ) -> Response<Body> {
+        let binding = self.forms.bind(context, headers);
+        let token = self.forms.login_token(context, &binding);
+        let page = self.pages.login(&LoginPage { csrf_token: &token, ..page });
+        let mut response = page.into_response(status);
+        add_cookies(&mut response, binding.set_cookie);
+        response
+    }
+
+    /// Where a login leads: to `wish` where that is an address on this host, else to the configured place.
+    fn destination(&self, wish: &str) -> String {
+        let wish = ReturnTo::parse(wish, &self.prefix);
+        wish.map_or_else(|| self.default_redirect.clone(), |address| address.as_str().to_owned())
+    }
+
+    pub(super) fn refuse_foreign(&self, context: &RequestContext, reason: &'static str) -> Refusal {
+        let facts = Facts {
+            request_id: Some(context.id),
+            address: Some(context.client),
+            reason: Some(reason),
+            ..Facts::default()
+        };
+        self.audit.record(Event::CrossSiteRefused, &facts);
+        Problem::CrossSite.into()
+    }
+}
+
+impl Wishes {
+    fn of(context: &RequestContext) -> Self {
+        let mut wishes = Self::default();
+        for (name, value) in form_urlencoded::parse(context.target.query().unwrap_or("").as_bytes()) {
+            match (&*name, &*value) {
+                ("return_to", _) => wishes.return_to = Some(value.into_owned()),
+                ("again", "1") => wishes.again = true,
+                ("signed_out", "1") => wishes.signed_out = true,
+                _ => {}
+            }
+        }
+        wishes
+    }
+}
+
+pub(super) fn add_cookies(response: &mut Response<Body>, cookies: impl IntoIterator<Item = HeaderValue>) {
+    for cookie in cookies {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}

@@ -1,0 +1,63 @@
+//! Logging out: a question, so that no link or image can do it, and then at once and everywhere.
+
+use http::{HeaderMap, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::form::Form;
+use super::login::add_cookies;
+use super::{Parts, Refusal, see_other};
+use crate::http::{Body, Problem, Provenance, RequestContext, provenance};
+use crate::pages::LogoutPage;
+use crate::session::Session;
+
+impl Parts {
+    /// The question.
+    pub(super) async fn logout_page(
+        &self,
+        context: &RequestContext,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, Refusal> {
+        let carried =
+            self.sessions.carried(context, headers).await.map_err(|_| Problem::LogoutUnavailable)?;
+        Ok(match carried.first() {
+            Some(session) => self.question(context, session, StatusCode::OK),
+            None => {
+                self.pages.logout(&LogoutPage { user: None, csrf_token: "" }).into_response(StatusCode::OK)
+            }
+        })
+    }
+
+    /// The answer. The session ends in the store before the browser is told to forget it: who cannot be signed
+    /// out is not told that they are.
+    pub(super) async fn log_out(
+        &self,
+        context: &RequestContext,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let headers = request.headers().clone();
+        if provenance(&headers, context.scheme, &context.authority) == Provenance::Foreign {
+            return Err(self.refuse_foreign(context, "origin"));
+        }
+        let form = Form::read(request).await?;
+        let carried = self.sessions.carried(context, &headers).await;
+        let carried = carried.map_err(|_| Problem::LogoutUnavailable)?;
+        if let Some(session) = carried.first() {
+            let token = form.field("csrf_token");
+            if !carried.iter().any(|session| self.forms.is_session_token(context, &session.handle, token)) {
+                let _ = self.refuse_foreign(context, "token");
+                return Ok(self.question(context, session, StatusCode::FORBIDDEN));
+            }
+            let ended = self.sessions.end(context, &headers, "logout").await;
+            ended.map_err(|_| Problem::LogoutUnavailable)?;
+        }
+        let mut response = see_other(&format!("{}/login?signed_out=1", self.prefix));
+        add_cookies(&mut response, self.sessions.cookie().clear());
+        Ok(response)
+    }
+
+    fn question(&self, context: &RequestContext, session: &Session, status: StatusCode) -> Response<Body> {
+        let token = self.forms.session_token(context, &session.handle);
+        let page = LogoutPage { user: Some(&session.identity.user), csrf_token: &token };
+        self.pages.logout(&page).into_response(status)
+    }
+}

@@ -1,0 +1,126 @@
+//! What the proxy itself answers, under its prefix on every host. Rank 8.
+
+mod assets;
+mod form;
+mod login;
+mod logout;
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::auth::LocalUsers;
+use crate::http::{Body, PathPrefix, Problem, RequestContext, Target, redirect};
+use crate::pages::Pages;
+use crate::session::{FormTokens, Sessions};
+use crate::telemetry::{Audit, Metrics};
+
+/// The proxy's own pages.
+#[derive(Debug)]
+pub struct Endpoints {
+    prefix: PathPrefix,
+    parts: Parts,
+}
+
+/// What the endpoints are put together from.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where they live.
+    pub prefix: String,
+    /// Where a login leads that came from nowhere.
+    pub default_redirect: String,
+    /// What logging in and out is about.
+    pub sessions: Arc<Sessions>,
+    /// What proves that a form is ours.
+    pub forms: FormTokens,
+    /// Who may log in; `None` where no provider is configured.
+    pub users: Option<Arc<LocalUsers>>,
+    /// What people see.
+    pub pages: Arc<Pages>,
+    /// Who hears of security events.
+    pub audit: Audit,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The form, and what it sends.
+    Login,
+    /// The question, and the answer.
+    Logout,
+    /// A stylesheet or an image, by its name.
+    Asset(String),
+    /// Nothing of ours; and nothing under the prefix goes upstream.
+    Unknown,
+}
+
+/// Why an endpoint has no answer of its own.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Something is wrong with the request, or with us.
+    Problem(Problem),
+    /// Only these methods are taken.
+    Method(&'static [Method]),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl Endpoints {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self { prefix: PathPrefix::new(&parts.prefix), parts }
+    }
+
+    /// The endpoint at `target`; `None` where it is none of ours.
+    pub fn find(&self, target: &Target) -> Option<Endpoint> {
+        if !target.matches_prefix(&self.prefix) {
+            return None;
+        }
+        let path = target.without_prefix(&self.prefix).to_ascii_lowercase();
+        Some(match path.as_str() {
+            "/login" => Endpoint::Login,
+            "/logout" => Endpoint::Logout,
+            _ => match path.strip_prefix("/assets/") {
+                Some(name) => Endpoint::Asset(name.to_owned()),
+                None => Endpoint::Unknown,
+            },
+        })
+    }
+
+    /// Its answer.
+    ///
+    /// # Errors
+    /// Where the gateway's own answer to the trouble says all there is to say.
+    pub async fn answer(
+        &self,
+        endpoint: Endpoint,
+        context: &RequestContext,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let parts = &self.parts;
+        match (endpoint, context.method.as_str()) {
+            (Endpoint::Login, "GET" | "HEAD") => parts.login_page(context, request.headers()).await,
+            (Endpoint::Login, "POST") => parts.log_in(context, request).await,
+            (Endpoint::Logout, "GET" | "HEAD") => parts.logout_page(context, request.headers()).await,
+            (Endpoint::Logout, "POST") => parts.log_out(context, request).await,
+            (Endpoint::Asset(name), "GET" | "HEAD") => parts.asset(&name),
+            (Endpoint::Login | Endpoint::Logout, _) => Err(Refusal::Method(&FORM_METHODS)),
+            (Endpoint::Asset(_), _) => Err(Refusal::Method(&FORM_METHODS[..2])),
+            (Endpoint::Unknown, _) => Err(Problem::NoRoute.into()),
+        }
+    }
+}
+
+/// Answers a POST: the browser goes on by GET.
+fn see_other(location: &str) -> Response<Body> {
+    redirect(StatusCode::SEE_OTHER, location)
+}
+
+static FORM_METHODS: [Method; 3] = [Method::GET, Method::HEAD, Method::POST];

@@ -1,0 +1,154 @@
+//! Where requests come in and answers go out: what holds for every answer is done here and nowhere else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONNECTION, HOST};
+use http::{HeaderName, HeaderValue, Request, Response, Version};
+use hyper::body::Incoming;
+
+use super::context::view;
+use super::panic::{Panicked, without_panic};
+use super::rejection::{Rejection, answer_to};
+use super::walk::{Answered, Gateway};
+use crate::base::clock::Stopwatch;
+use crate::base::request_id::RequestId;
+use crate::http::{Body, Problem, RequestContext, Scheme, Watcher, kind};
+use crate::listener::{Handler, Peer};
+use crate::session::Session;
+use crate::telemetry::{Access, AccessLog, Metrics};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A way into the gateway.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    gateway: Arc<Gateway>,
+    purpose: Purpose,
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    /// Requests are served.
+    Serve,
+    /// Requests are sent on to https at this port.
+    RedirectToHttps {
+        /// Left out of the address where it is 443.
+        port: u16,
+    },
+}
+
+impl Entrance {
+    /// A way in for this purpose.
+    pub fn new(gateway: Arc<Gateway>, purpose: Purpose) -> Self {
+        Self { gateway, purpose }
+    }
+
+    async fn pass(&self, request: Request<Incoming>, id: RequestId, peer: Peer) -> Answered {
+        let (parts, body) = request.into_parts();
+        let kind = kind(&parts.method, &parts.headers);
+        let context = match view(&parts, id, peer, &self.gateway.head_limits) {
+            Ok(context) => context,
+            Err(rejection) => return answer_to(&rejection, id, kind, &self.gateway.pages).into(),
+        };
+        let passed = self.walk(&context, Request::from_parts(parts, body)).await;
+        passed.unwrap_or_else(|rejection| answer_to(&rejection, id, kind, &self.gateway.pages).into())
+    }
+
+    async fn walk(
+        &self,
+        context: &RequestContext,
+        request: Request<Incoming>,
+    ) -> Result<Answered, Rejection> {
+        match self.purpose {
+            Purpose::Serve => self.gateway.walk(context, request).await,
+            Purpose::RedirectToHttps { port } => self.gateway.redirect_to_https(context, port),
+        }
+    }
+}
+
+impl Handler for Entrance {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let id = RequestId::new(self.gateway.random);
+        let (method, version) = (request.method().clone(), request.version());
+        let mut line = Line::begin(&request, id, peer, &self.gateway);
+        let kind = kind(&method, request.headers());
+        let passed = without_panic(self.pass(request, id, peer)).await;
+        let Answered { mut response, route, session } = passed.unwrap_or_else(|Panicked| {
+            answer_to(&Rejection::Problem(Problem::InternalError), id, kind, &self.gateway.pages).into()
+        });
+        let headers = response.headers_mut();
+        if peer.scheme == Scheme::Https {
+            self.gateway.hsts.apply(headers);
+        }
+        if version == Version::HTTP_2 {
+            // It frames each message by itself and knows no such header (RFC 9113 §8.2.2).
+            headers.remove(CONNECTION);
+        }
+        headers.insert(REQUEST_ID, HeaderValue::from_str(&id.to_string()).expect("hexadecimal digits"));
+        self.gateway.metrics.request(&route, &method, response.status().as_u16());
+        line.answered(&response, session.as_deref());
+        response.map(|body| body.watched(line))
+    }
+}
+
+/// A request's line in the access log: written when it is dropped, which is when the answer's body is over,
+/// whichever way, or when the client has gone away before there was an answer.
+struct Line {
+    access: Access,
+    log: AccessLog,
+    metrics: Arc<Metrics>,
+    watch: Stopwatch,
+}
+
+/// The status of a request whose client did not wait for an answer, as nginx logs it.
+const CLIENT_GONE: u16 = 499;
+
+impl Line {
+    fn begin(request: &Request<Incoming>, id: RequestId, peer: Peer, gateway: &Gateway) -> Self {
+        let uri = request.uri();
+        let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let access = Access {
+            request_id: id,
+            client: peer.address.ip(),
+            method: request.method().to_string(),
+            host: uri.authority().map(http::uri::Authority::as_str).or(header).map(ToOwned::to_owned),
+            path: uri.path().to_owned(),
+            status: CLIENT_GONE,
+            bytes: 0,
+            complete: false,
+            took: Duration::ZERO,
+            session: None,
+            user: None,
+        };
+        let (log, metrics) = (gateway.access_log.clone(), Arc::clone(&gateway.metrics));
+        Self { access, log, metrics, watch: Stopwatch::start() }
+    }
+
+    fn answered(&mut self, response: &Response<Body>, session: Option<&Session>) {
+        self.access.status = response.status().as_u16();
+        // The body of an answer to HEAD is never asked for.
+        self.access.complete = self.access.method == "HEAD";
+        self.access.session = session.map(|session| session.handle);
+        self.access.user = session.map(|session| session.identity.user.clone());
+    }
+}
+
+impl Watcher for Line {
+    fn passed(&mut self, bytes: usize) {
+        self.access.bytes += bytes as u64;
+    }
+
+    fn ended(&mut self) {
+        self.access.complete = true;
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.access.took = self.watch.elapsed();
+        self.metrics.request_took(self.access.took);
+        self.log.record(&self.access);
+    }
+}

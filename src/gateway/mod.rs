@@ -1,0 +1,12 @@
+//! The walk of a request. Rank 9.
+
+mod context;
+mod entrance;
+mod panic;
+mod rejection;
+mod routes;
+mod walk;
+
+pub use entrance::{Entrance, Purpose};
+pub use routes::Routes;
+pub use walk::{Gateway, Parts};

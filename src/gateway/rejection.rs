@@ -1,0 +1,136 @@
+//! Why a request does not go upstream, and the answer that it gets instead.
+
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Response, StatusCode};
+
+use crate::base::request_id::RequestId;
+use crate::endpoints::Refusal;
+use crate::http::{Body, HeadTooLarge, Malformed, Problem, RequestKind, redirect};
+use crate::pages::Pages;
+use crate::upstream::{BodyFault, ForwardError};
+
+/// How soon a client may try again what we could not do. Stores and upstreams come back within moments, or
+/// after a time that nobody knows.
+const RETRY_AFTER_SECONDS: &str = "2";
+
+/// Why a request does not go upstream.
+#[derive(Debug)]
+pub(super) enum Rejection {
+    /// Something is wrong with it, or with us.
+    Problem(Problem),
+    /// The proxy and an upstream might not read it alike; nor may they read what follows it on its connection.
+    Unsound,
+    /// Only these methods are taken.
+    Method(Vec<Method>),
+    /// Its sender has to log in at this address.
+    Login(String),
+    /// So it is, but the login page does not open in a frame.
+    LoginOutsideFrame(String),
+    /// The browser kept its cookies back because another site sent it here; the page navigates once more.
+    ComeAgain(String),
+}
+
+impl From<ForwardError> for Rejection {
+    fn from(error: ForwardError) -> Self {
+        Self::Problem(match error {
+            ForwardError::Timeout => Problem::UpstreamTimeout,
+            ForwardError::Body(BodyFault::TooLarge) => Problem::TooLarge,
+            ForwardError::Body(BodyFault::TooSlow) => Problem::RequestTimeout,
+            ForwardError::Identity(_) => Problem::InternalError,
+            ForwardError::Connect(_)
+            | ForwardError::ConnectTimeout
+            | ForwardError::Broken(_)
+            | ForwardError::UnaskedSwitch
+            | ForwardError::TwoLengths => Problem::UpstreamUnreachable,
+        })
+    }
+}
+
+impl From<HeadTooLarge> for Rejection {
+    fn from(fault: HeadTooLarge) -> Self {
+        Self::Problem(match fault {
+            HeadTooLarge::Uri => Problem::UriTooLong,
+            HeadTooLarge::Headers => Problem::HeadersTooLarge,
+        })
+    }
+}
+
+impl From<Malformed> for Rejection {
+    fn from(fault: Malformed) -> Self {
+        match fault {
+            Malformed::RefusedMethod => Self::Problem(Problem::MethodNotAllowed),
+            _ => Self::Unsound,
+        }
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Problem(problem) => Self::Problem(problem),
+            Refusal::Method(methods) => Self::Method(methods.to_vec()),
+        }
+    }
+}
+
+/// The answer to a rejected request: a page for a person, a problem (RFC 9457) for a script.
+pub(super) fn answer_to(
+    rejection: &Rejection,
+    id: RequestId,
+    kind: RequestKind,
+    pages: &Pages,
+) -> Response<Body> {
+    match rejection {
+        Rejection::Problem(problem) => problem_answer(*problem, id, kind, pages),
+        Rejection::Unsound => {
+            let mut response = problem_answer(Problem::BadRequest, id, kind, pages);
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+        Rejection::Method(methods) => {
+            let mut response = problem_answer(Problem::MethodNotAllowed, id, kind, pages);
+            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            let allow = HeaderValue::from_str(&names.join(", ")).expect("methods are tokens");
+            response.headers_mut().insert(ALLOW, allow);
+            response
+        }
+        Rejection::Login(location) => redirect(StatusCode::SEE_OTHER, location),
+        Rejection::LoginOutsideFrame(location) => {
+            pages.login_outside_frame(location).into_response(StatusCode::UNAUTHORIZED)
+        }
+        Rejection::ComeAgain(address) => pages.come_again(address).into_response(StatusCode::OK),
+    }
+}
+
+fn problem_answer(problem: Problem, id: RequestId, kind: RequestKind, pages: &Pages) -> Response<Body> {
+    let mut response = match kind {
+        RequestKind::Script => problem_json(problem, id),
+        RequestKind::Navigation | RequestKind::FrameNavigation => {
+            pages.problem(problem, id).into_response(problem.status())
+        }
+    };
+    let headers = response.headers_mut();
+    match problem.status() {
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Foregate"));
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let usual = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+            headers.insert(ALLOW, HeaderValue::from_static(usual));
+        }
+        _ => {}
+    }
+    response
+}
+
+fn problem_json(problem: Problem, id: RequestId) -> Response<Body> {
+    let mut response = Response::new(Body::whole(problem.json(id)));
+    *response.status_mut() = problem.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

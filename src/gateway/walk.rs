@@ -1,0 +1,250 @@
+//! The walk itself: one line a stage.
+
+use std::sync::Arc;
+
+use http::header::VARY;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::rejection::Rejection;
+use super::routes::{NoRoute, Routes};
+use crate::base::random::Random;
+use crate::config::{Access, Unauthenticated};
+use crate::endpoints::Endpoints;
+use crate::http::{Body, HeadLimits, Problem, RequestContext, RequestKind, redirect};
+use crate::pages::Pages;
+use crate::policy::{
+    Decision, OwnCookies, Permit, ReturnTo, Route, StrictTransport, decide, keep_private, login_location,
+};
+use crate::session::{Finding, NoSession, Session, Sessions};
+use crate::telemetry::{AccessLog, Audit, Event, Facts, Metrics};
+use crate::upstream::Upstreams;
+
+/// Everything a request meets between the listener and the upstream. Immutable: a request keeps the one it
+/// began with.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(super) pages: Arc<Pages>,
+    pub(super) hsts: StrictTransport,
+    pub(super) access_log: AccessLog,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) random: Random,
+    pub(super) head_limits: HeadLimits,
+    routes: Routes,
+    endpoints: Endpoints,
+    sessions: Arc<Sessions>,
+    upstreams: Arc<Upstreams>,
+    own_cookies: OwnCookies,
+    audit: Audit,
+    prefix: String,
+    own_label: Arc<str>,
+}
+
+/// What a gateway is put together from.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where requests go.
+    pub routes: Routes,
+    /// What the proxy answers itself.
+    pub endpoints: Endpoints,
+    /// Who is who.
+    pub sessions: Arc<Sessions>,
+    /// The applications.
+    pub upstreams: Arc<Upstreams>,
+    /// The cookies that applications cannot set.
+    pub own_cookies: OwnCookies,
+    /// What people see.
+    pub pages: Arc<Pages>,
+    /// What every answer over TLS says.
+    pub hsts: StrictTransport,
+    /// One line a request.
+    pub access_log: AccessLog,
+    /// Who hears of security events.
+    pub audit: Audit,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where request ids come from.
+    pub random: Random,
+    /// Where the proxy's own pages live.
+    pub prefix: String,
+    /// How large a head may be.
+    pub head_limits: HeadLimits,
+}
+
+/// An answer, and what the log says of it.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) response: Response<Body>,
+    pub(super) route: Arc<str>,
+    pub(super) session: Option<Arc<Session>>,
+}
+
+impl From<Response<Body>> for Answered {
+    fn from(response: Response<Body>) -> Self {
+        Self { response, route: Arc::from("-"), session: None }
+    }
+}
+
+impl Gateway {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            pages: parts.pages,
+            hsts: parts.hsts,
+            access_log: parts.access_log,
+            metrics: parts.metrics,
+            random: parts.random,
+            head_limits: parts.head_limits,
+            routes: parts.routes,
+            endpoints: parts.endpoints,
+            sessions: parts.sessions,
+            upstreams: parts.upstreams,
+            own_cookies: parts.own_cookies,
+            audit: parts.audit,
+            own_label: parts.prefix.as_str().into(),
+            prefix: parts.prefix,
+        }
+    }
+
+    /// From the canonical view to the answer.
+    pub(super) async fn walk(
+        &self,
+        context: &RequestContext,
+        request: Request<Incoming>,
+    ) -> Result<Answered, Rejection> {
+        if let Some(endpoint) = self.endpoint(context)? {
+            let response = self.endpoints.answer(endpoint, context, request).await?;
+            return Ok(Answered { response, route: Arc::clone(&self.own_label), session: None });
+        }
+        let route = self.route(context)?;
+        let visitor = self.visitor(route, context, request.headers()).await?;
+        let permit = self.permit(route, context, visitor)?;
+        let response = self.upstreams.forward(&permit, context, request).await?;
+        Ok(self.harden(response, &permit))
+    }
+
+    /// The same host and address by https; the host is one of ours.
+    pub(super) fn redirect_to_https(
+        &self,
+        context: &RequestContext,
+        port: u16,
+    ) -> Result<Answered, Rejection> {
+        if !self.routes.knows(context.authority.host()) {
+            return Err(Rejection::Problem(Problem::UnknownHost));
+        }
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        let host = context.authority.host_for_url();
+        let location = format!("https://{host}{port}{}", context.target.path_and_query());
+        Ok(redirect(StatusCode::PERMANENT_REDIRECT, &location).into())
+    }
+
+    fn endpoint(&self, context: &RequestContext) -> Result<Option<crate::endpoints::Endpoint>, Rejection> {
+        let endpoint = self.endpoints.find(&context.target);
+        if endpoint.is_some() && !self.routes.knows(context.authority.host()) {
+            return Err(Rejection::Problem(Problem::UnknownHost));
+        }
+        Ok(endpoint)
+    }
+
+    fn route<'a>(&'a self, context: &'a RequestContext) -> Result<&'a Arc<Route>, Rejection> {
+        let route = self.routes.find(context.authority.host(), &context.target).map_err(|why| {
+            Rejection::Problem(match why {
+                NoRoute::UnknownHost => Problem::UnknownHost,
+                NoRoute::UnknownPath => Problem::NoRoute,
+                NoRoute::Ambiguous => Problem::BadRequest,
+            })
+        })?;
+        if context.target.has_encoded_separator() {
+            return Err(Rejection::Problem(Problem::BadRequest));
+        }
+        Ok(route)
+    }
+
+    /// Who sent the request, where the route wants to know.
+    async fn visitor(
+        &self,
+        route: &Route,
+        context: &RequestContext,
+        headers: &HeaderMap,
+    ) -> Result<Finding, Rejection> {
+        if !route.asks_who() {
+            return Ok(Finding::Nobody(NoSession::NoCookie));
+        }
+        let found = self.sessions.find(context, headers).await;
+        let found = found.map_err(|_| Rejection::Problem(Problem::StoreUnavailable))?;
+        if let Finding::Session(session) = &found {
+            self.sessions.touch(session);
+        }
+        Ok(found)
+    }
+
+    fn permit(
+        &self,
+        route: &Arc<Route>,
+        context: &RequestContext,
+        visitor: Finding,
+    ) -> Result<Permit, Rejection> {
+        let (session, why_not) = match visitor {
+            Finding::Session(session) => (Some(session), None),
+            Finding::Nobody(why_not) => (None, Some(why_not)),
+        };
+        match decide(route, &context.method, session.clone()) {
+            Decision::Forward(permit) => Ok(permit),
+            Decision::Login => Err(self.login(route, context, why_not)),
+            Decision::Forbid => Err(self.forbid(context, session.as_deref())),
+            Decision::RefuseMethod => Err(Rejection::Method(route.rule.methods.clone())),
+        }
+    }
+
+    fn login(&self, route: &Route, context: &RequestContext, why_not: Option<NoSession>) -> Rejection {
+        let is_safe = context.method.is_safe();
+        let return_to = is_safe.then(|| ReturnTo::of(&context.target, &self.prefix)).flatten();
+        let location = login_location(&self.prefix, return_to.as_ref());
+        match (route.rule.unauthenticated, context.kind) {
+            (Unauthenticated::Unauthorized, _) | (Unauthenticated::Auto, RequestKind::Script) => {
+                Rejection::Problem(Problem::LoginRequired)
+            }
+            (Unauthenticated::Auto, RequestKind::FrameNavigation) => Rejection::LoginOutsideFrame(location),
+            (Unauthenticated::Auto, RequestKind::Navigation)
+                if context.cross_site
+                    && self.sessions.cookie().is_strict()
+                    && why_not == Some(NoSession::NoCookie) =>
+            {
+                // The browser kept a strict cookie back; on a navigation of the page's own it will not.
+                Rejection::ComeAgain(context.target.path_and_query())
+            }
+            (Unauthenticated::Auto | Unauthenticated::Redirect, _) => Rejection::Login(location),
+        }
+    }
+
+    fn forbid(&self, context: &RequestContext, session: Option<&Session>) -> Rejection {
+        let facts = Facts {
+            request_id: Some(context.id),
+            user: session.map(|session| session.identity.user.as_str()),
+            account: session.map(|session| &session.identity.account),
+            handle: session.map(|session| session.handle),
+            address: Some(context.client),
+            reason: Some("route"),
+        };
+        self.audit.record(Event::AccessDenied, &facts);
+        Rejection::Problem(Problem::Forbidden)
+    }
+
+    /// What an upstream's answer may not do.
+    fn harden(&self, mut response: Response<Body>, permit: &Permit) -> Answered {
+        let headers = response.headers_mut();
+        let route = permit.route();
+        let planted = self.own_cookies.drop_foreign(headers);
+        if planted > 0 {
+            tracing::warn!(upstream = &*route.upstream, planted, "an upstream tried to set our cookie");
+            self.metrics.policy_finding("session-cookie", &route.upstream);
+        }
+        if permit.session().is_some() {
+            keep_private(headers);
+        }
+        if route.rule.access == Access::Optional {
+            headers.append(VARY, HeaderValue::from_static("Cookie"));
+        }
+        Answered { response, route: route.rule.path.as_str().into(), session: permit.session().cloned() }
+    }
+}
