@@ -1,0 +1,26 @@
+//! What commands print.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use super::Exit;
+
+/// Prints a line that was asked for. A reader that goes away early is no failure of ours.
+pub(super) fn say(line: impl Display) -> Exit {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::DoesNotHold,
+        _ => Exit::Done,
+    }
+}
+
+/// Prints what is wrong, on standard error.
+pub(super) fn complain(line: impl Display) -> Exit {
+    // Where standard error is closed nobody is left to be told; the exit code still says it.
+    let _ = writeln!(io::stderr(), "{line}");
+    Exit::Usage
+}
+
+/// Prints a warning, on standard error.
+pub(super) fn warn(line: impl Display) {
+    complain(line);
+}
