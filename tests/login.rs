@@ -1,0 +1,522 @@
+//! Logging in and out, and what a session is worth in between.
+
+use std::time::Duration;
+
+use foregate::base::clock::Stopwatch;
+
+use crate::support::client::{Client, Jar};
+use crate::support::proxy::{ALICE, BOB, HOST, Proxy, proxy};
+use crate::support::redis::RedisServer;
+use crate::support::upstream::{Upstream, upstream};
+
+fn with_redis(upstream: &Upstream) -> (RedisServer, Proxy) {
+    let redis = RedisServer::start();
+    let proxy = proxy(upstream).store(&format!("url = \"{}\"", redis.url())).start();
+    (redis, proxy)
+}
+
+/// The handle by which the upstream was told of the session.
+fn handle(upstream: &Upstream) -> String {
+    upstream.last().header("x-foregate-session").unwrap()
+}
+
+#[tokio::test]
+async fn the_cookie_is_signed_and_hardened_and_the_record_lies_in_redis() {
+    let upstream = upstream().await;
+    let (redis, proxy) = with_redis(&upstream);
+    let (client, mut jar) = (proxy.client(), Jar::default());
+    let answer = client.log_in(&mut jar, ALICE, "/start?a=1#part").await;
+    assert_eq!(answer.status, 303);
+    assert_eq!(answer.header("location"), Some("/start?a=1#part"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+
+    let cookies = answer.all("set-cookie");
+    let cookie = cookies.iter().find(|cookie| cookie.starts_with("__Host-session=")).unwrap();
+    let (value, attributes) = cookie.split_once(';').unwrap();
+    assert_eq!(attributes, " HttpOnly; SameSite=Lax; Secure; Path=/");
+    let parts: Vec<&str> = value.split_once('=').unwrap().1.split('.').collect();
+    assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [43, 6, 43]);
+
+    assert_eq!(client.get("/", &jar).await.body, "hello");
+    let key = format!("session:{}", handle(&upstream));
+    let record: serde_json::Value = serde_json::from_str(&redis.cli(&["GET", &key])).unwrap();
+    assert_eq!((&record["user"], &record["provider"]), (&"alice".into(), &"local".into()));
+    let ttl: i64 = redis.cli(&["TTL", &key]).trim().parse().unwrap();
+    assert!((86_390..=86_400).contains(&ttl), "{ttl}");
+}
+
+#[tokio::test]
+async fn whoever_reads_all_of_redis_gets_no_credential() {
+    let upstream = upstream().await;
+    let (redis, proxy) = with_redis(&upstream);
+    let monitor = redis.monitor();
+    let mut jar = proxy.logged_in(ALICE).await;
+    let value = jar.session().to_owned();
+    assert_eq!(proxy.client().get("/", &jar).await.status, 200);
+    let dump: String =
+        redis.cli(&["--scan"]).lines().map(|key| format!("{key} {}", content(&redis, key))).collect();
+    proxy.client().log_out(&mut jar).await;
+    let seen = monitor.commands().join("\n") + &dump;
+    assert!(seen.contains("session:") && seen.contains("session-user:"), "{seen}");
+    for secret in value.split('.').filter(|part| part.len() == 43).chain([value.as_str()]) {
+        assert!(!seen.contains(secret));
+        assert!(!seen.contains(&secret[..22]) && !seen.contains(&secret[21..]), "nor a half of it");
+    }
+}
+
+fn content(redis: &RedisServer, key: &str) -> String {
+    match redis.cli(&["TYPE", key]).trim() {
+        "string" => redis.cli(&["GET", key]),
+        "zset" => redis.cli(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
+        other => panic!("{key} is a {other}"),
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_forged_cookies_cost_redis_nothing() {
+    let upstream = upstream().await;
+    let (redis, proxy) = with_redis(&upstream);
+    let alice = proxy.logged_in(ALICE).await;
+    let (value, client) = (alice.session().to_owned(), proxy.client());
+    let monitor = redis.monitor();
+    let (h2, connection) = h2::client::handshake(client.connect(b"h2").await).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut refused = 0;
+    for number in 0..10_000_usize {
+        let mut forged = value.clone().into_bytes();
+        let at = number % forged.len();
+        forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+        let request = http::Request::get(format!("https://{HOST}/"))
+            .header("cookie", [b"__Host-session=", forged.as_slice()].concat())
+            .body(())
+            .unwrap();
+        let (answer, _) = h2.clone().ready().await.unwrap().send_request(request, true).unwrap();
+        refused += usize::from(answer.await.unwrap().status() == 401);
+    }
+    driver.abort();
+    assert_eq!(refused, 10_000);
+    assert_eq!(monitor.commands(), Vec::<String>::new());
+    let counted = ["forged", "malformed", "aged"]
+        .map(|verdict| proxy.count(&format!("foregate_cookie_verdicts_total{{verdict=\"{verdict}\"}}")));
+    assert_eq!(counted.iter().sum::<u64>(), 10_000, "{counted:?}");
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_cookie_of_any_shape_is_no_session_and_no_error() {
+    let upstream = upstream().await;
+    let (redis, proxy) = with_redis(&upstream);
+    let alice = proxy.logged_in(ALICE).await;
+    let value = alice.session().to_owned();
+    let monitor = redis.monitor();
+    let truncated = &value[..value.len() - 1];
+    let oversized = "A".repeat(8_000);
+    let quoted = format!("\"{value}\"");
+    for cookie in [truncated, &oversized, &quoted, "", ".", "..", "é.ü.ß", "%00", &value.to_uppercase()] {
+        let jar = Jar(vec![("__Host-session".to_owned(), cookie.to_owned())]);
+        let answer = proxy.client().get("/", &jar).await;
+        assert_eq!(answer.status, 401, "{cookie:.40}");
+        assert_eq!(answer.all("set-cookie").len(), 0, "only the login page clears a bad cookie");
+    }
+    let bytes =
+        b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\nCookie: __Host-session=\xff\xfe\r\n\r\n";
+    assert!(proxy.client().raw(bytes).await.starts_with("HTTP/1.1 401"));
+    assert_eq!(monitor.commands(), Vec::<String>::new());
+    assert!(proxy.events("cookie_refused").iter().all(|event| event["reason"].is_string()));
+
+    let jar = Jar(vec![("__Host-session".to_owned(), truncated.to_owned())]);
+    let page = proxy.client().visit("/_foregate/login", &jar).await;
+    let cleared = page.all("set-cookie").iter().any(|line| line.starts_with("__Host-session=;"));
+    assert!(page.status == 200 && cleared, "{page:#?}");
+}
+
+#[tokio::test]
+async fn a_record_that_was_changed_swapped_or_made_up_lets_nobody_in() {
+    let upstream = upstream().await;
+    let (redis, proxy) = with_redis(&upstream);
+    let client = proxy.client();
+    let (alice, bob) = (proxy.logged_in(ALICE).await, proxy.logged_in(BOB).await);
+    assert_eq!(client.get("/", &alice).await.status, 200);
+    let (alices, record) = record_of(&redis, &handle(&upstream));
+    assert_eq!(client.get("/", &bob).await.status, 200);
+    let (bobs, of_bob) = record_of(&redis, &handle(&upstream));
+
+    for at in 0..record.len() {
+        if (8..18).contains(&at) {
+            continue; // The digits of `seen` are no part of what is sealed: every use changes them.
+        }
+        let mut changed = record.clone().into_bytes();
+        changed[at] = if changed[at] == b'x' { b'y' } else { b'x' };
+        redis.cli(&["SET", &alices, std::str::from_utf8(&changed).unwrap()]);
+        assert_eq!(client.get("/", &alice).await.status, 401, "byte {at} of {record}");
+    }
+    redis.cli(&["SET", &alices, &of_bob]);
+    redis.cli(&["SET", &bobs, &record]);
+    assert_eq!(client.get("/", &alice).await.status, 401);
+    assert_eq!(client.get("/", &bob).await.status, 401);
+    for garbage in ["", "null", "{}", "{\"seen\":1763800000,\"user\":\"alice\"}", "\u{1f980}"] {
+        redis.cli(&["SET", &alices, garbage]);
+        assert_eq!(client.get("/", &alice).await.status, 401, "{garbage}");
+    }
+    redis.cli(&["DEL", &alices]);
+    redis.cli(&["LPUSH", &alices, "a list"]);
+    assert_eq!(client.get("/", &alice).await.status, 401);
+    redis.cli(&["DEL", &alices]);
+    redis.cli(&["SET", &alices, &record]);
+    assert_eq!(client.get("/", &alice).await.status, 200, "its own record still opens");
+    let told = proxy.events("cookie_refused");
+    assert!(told.iter().all(|event| event["reason"] == "record" && event["handle"].is_string()));
+    assert_eq!(told.len(), record.len() - 10 + 2 + 5 + 1);
+}
+
+fn record_of(redis: &RedisServer, handle: &str) -> (String, String) {
+    let key = format!("session:{handle}");
+    let record = redis.cli(&["GET", &key]).trim_end_matches('\n').to_owned();
+    (key, record)
+}
+
+#[tokio::test]
+async fn a_login_over_somebody_elses_cookie_makes_a_new_session_and_ends_the_old() {
+    let upstream = upstream().await;
+    let (redis, proxy) = with_redis(&upstream);
+    let client = proxy.client();
+    let planted = proxy.logged_in(BOB).await;
+    assert_eq!(client.get("/", &planted).await.status, 200);
+    let old = handle(&upstream);
+
+    let mut victim = planted.clone();
+    assert_eq!(client.log_in(&mut victim, ALICE, "").await.status, 303);
+    assert_ne!(victim.session(), planted.session());
+    assert_eq!(client.get("/", &victim).await.status, 200);
+    assert_eq!(upstream.last().header("x-forwarded-user").as_deref(), Some("alice"));
+    assert_ne!(handle(&upstream), old);
+    assert_eq!(redis.cli(&["EXISTS", &format!("session:{old}")]).trim(), "0");
+    assert_eq!(client.get("/", &planted).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_copied_cookie_is_worth_nothing_after_logout() {
+    let upstream = upstream().await;
+    let (redis, proxy) = with_redis(&upstream);
+    let client = proxy.client();
+    let mut jar = proxy.logged_in(ALICE).await;
+    let copy = jar.clone();
+    assert_eq!(client.get("/", &copy).await.status, 200);
+
+    let out = client.log_out(&mut jar).await;
+    assert_eq!((out.status, out.header("location")), (303, Some("/_foregate/login?signed_out=1")));
+    assert!(
+        out.all("set-cookie")
+            .iter()
+            .any(|line| line.starts_with("__Host-session=; ") && line.contains("Max-Age=0"))
+    );
+    assert_eq!(jar.value("__Host-session"), None);
+    assert_eq!(client.get("/", &copy).await.status, 401);
+    assert_eq!(client.visit("/", &copy).await.status, 303);
+    assert_eq!(redis.cli(&["--scan", "--pattern", "session:*"]).trim(), "");
+    let again = client.post("/_foregate/logout", &jar, &[]).await;
+    assert_eq!(again.status, 303, "logging out twice is no error");
+    assert_eq!(proxy.events("revoked")[0]["reason"], "logout");
+}
+
+#[tokio::test]
+async fn a_logout_ends_every_session_that_came_along() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).start();
+    let client = proxy.client();
+    let (alice, bob) = (proxy.logged_in(ALICE).await, proxy.logged_in(BOB).await);
+    let both = Jar([alice.0.clone(), bob.0.clone()].concat());
+    assert_eq!(client.get("/", &both).await.status, 401, "nobody can say which one was planted");
+    let refused = client.post("/_foregate/logout", &both, &[("csrf_token", "x")]).await;
+    assert_eq!(refused.status, 403);
+    let token = refused.field("csrf_token");
+    assert_eq!(client.post("/_foregate/logout", &both, &[("csrf_token", &token)]).await.status, 303);
+    assert_eq!(client.get("/", &alice).await.status, 401);
+    assert_eq!(client.get("/", &bob).await.status, 401);
+}
+
+#[tokio::test]
+async fn nobody_is_logged_out_by_a_link_another_site_or_a_stale_form() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).start();
+    let (client, jar) = (proxy.client(), proxy.logged_in(ALICE).await);
+    let others = proxy.logged_in(BOB).await;
+    let token = client.visit("/_foregate/logout", &jar).await.field("csrf_token");
+    let stolen = client.visit("/_foregate/logout", &others).await.field("csrf_token");
+
+    for provenance in [
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
+        "Origin: https://evil.test",
+        "Origin: null",
+    ] {
+        let head = format!("POST /_foregate/logout\nCookie: {}\n{provenance}", jar.header());
+        assert_eq!(client.send(&head, &format!("csrf_token={token}")).await.status, 403, "{provenance}");
+    }
+    for fields in [vec![], vec![("csrf_token", "x")], vec![("csrf_token", stolen.as_str())]] {
+        let refused = client.post("/_foregate/logout", &jar, &fields).await;
+        assert_eq!(refused.status, 403, "{fields:?}");
+        assert_eq!(refused.field("csrf_token"), token, "with a fresh form");
+    }
+    assert_eq!(client.get("/", &jar).await.status, 200, "still signed in");
+    let head = format!("POST /_foregate/logout\nCookie: {}", jar.header());
+    assert_eq!(client.send(&head, &format!("csrf_token={token}")).await.status, 303, "the token decides");
+}
+
+#[tokio::test]
+async fn wrong_unknown_and_right_are_told_apart_by_nothing_but_the_session() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).start();
+    let client = proxy.client();
+    let mut answers = Vec::new();
+    for user in [("alice", "wrong"), ("nobody", "wrong"), ("alice", ""), ("alice ", "correct horse")] {
+        let mut jar = Jar::default();
+        let answer = client.log_in(&mut jar, user, "/x").await;
+        assert_eq!(answer.status, 401, "{user:?}");
+        assert_eq!(jar.value("__Host-session"), None);
+        assert!(!answer.body.contains("wrong\""), "the password is never sent back");
+        let token = answer.field("csrf_token");
+        answers.push(answer.body.replace(&token, "").replace(&format!("value=\"{}\"", user.0), "value=\"\""));
+    }
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:#?}");
+    let reasons: Vec<_> = proxy.events("login_failed").iter().map(|event| event["reason"].clone()).collect();
+    assert_eq!(reasons.len(), 4);
+    assert_ne!(reasons[0], reasons[1], "the audit log knows: {reasons:?}");
+}
+
+#[tokio::test]
+async fn a_form_counts_only_from_the_browser_that_asked_for_it() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).start();
+    let client = proxy.client();
+    let (mut mine, mut theirs) = (Jar::default(), Jar::default());
+    let form = client.visit("/_foregate/login", &mine).await;
+    mine.take(&form);
+    theirs.take(&client.visit("/_foregate/login", &theirs).await);
+    let token = form.field("csrf_token");
+    let fields = |token| [("username", ALICE.0), ("password", ALICE.1), ("csrf_token", token)];
+
+    for (jar, token) in [(&theirs, token.as_str()), (&Jar::default(), &token), (&mine, ""), (&mine, "AAAA")] {
+        let refused = client.post("/_foregate/login", jar, &fields(token)).await;
+        assert_eq!(refused.status, 403, "{refused:#?}");
+        assert!(!refused.field("csrf_token").is_empty(), "with a fresh form");
+    }
+    for header in
+        ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: none", "Origin: http://app.test", "Origin: null"]
+    {
+        let head = format!("POST /_foregate/login\nCookie: {}\n{header}", mine.header());
+        let body = format!("username=alice&password=correct+horse&csrf_token={token}");
+        assert_eq!(client.send(&head, &body).await.status, 403, "{header}");
+    }
+    let second_tab = client.visit("/_foregate/login", &mine).await;
+    assert!(second_tab.all("set-cookie").is_empty(), "the binding is kept, so both tabs work");
+    assert_eq!(client.post("/_foregate/login", &mine, &fields(&token)).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_form_too_large_is_refused_before_anything_is_hashed() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).start();
+    let (client, jar) = (proxy.client(), Jar::default());
+    let just = format!("password={}", "x".repeat(16 * 1024 - 9));
+    assert_eq!(client.send("POST /_foregate/login", &just).await.status, 403, "no token, but not too large");
+    assert_eq!(client.send("POST /_foregate/login", &format!("{just}x")).await.status, 413);
+    let mut jar = jar;
+    assert_eq!(client.log_in(&mut jar, ("alice", &"x".repeat(2_000)), "").await.status, 401);
+}
+
+#[tokio::test]
+async fn who_is_signed_in_is_sent_on_unless_they_want_to_be_somebody_else() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).start();
+    let (client, jar) = (proxy.client(), proxy.logged_in(ALICE).await);
+    let sent_on = client.visit("/_foregate/login?return_to=%2Fx%3Fy", &jar).await;
+    assert_eq!((sent_on.status, sent_on.header("location")), (303, Some("/x?y")));
+    for foreign in ["//evil.test", "https://evil.test", "/_foregate/logout", "/\\evil.test"] {
+        let query = url::form_urlencoded::byte_serialize(foreign.as_bytes()).collect::<String>();
+        let sent_on = client.visit(&format!("/_foregate/login?return_to={query}"), &jar).await;
+        assert_eq!((sent_on.status, sent_on.header("location")), (303, Some("/")), "{foreign}");
+    }
+    assert_eq!(client.visit("/_foregate/login?again=1", &jar).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_ends_when_idle_and_at_its_absolute_end_to_the_second_whatever_redis_keeps() {
+    let upstream = upstream().await;
+    let redis = RedisServer::start();
+    for store in ["url = \"memory:\"".to_owned(), format!("url = \"{}\"", redis.url())] {
+        let setup =
+            proxy(&upstream).store(&store).session("idle_timeout = \"1h\"\nabsolute_timeout = \"3h\"");
+        let proxy = setup.start();
+        let client = proxy.client();
+        let status = |jar: Jar| {
+            let client = client.clone();
+            async move { client.get("/", &jar).await.status }
+        };
+
+        let idle = proxy.logged_in(ALICE).await;
+        persist(&redis);
+        proxy.clock.advance(Duration::from_secs(3_598));
+        assert_eq!(status(idle.clone()).await, 200, "{store}");
+        wait_for_touch(&proxy, &redis, &store).await;
+        proxy.clock.advance(Duration::from_secs(3_598));
+        assert_eq!(status(idle.clone()).await, 200, "a use starts the pause anew: {store}");
+        wait_for_touch(&proxy, &redis, &store).await;
+        persist(&redis);
+        proxy.clock.advance(Duration::from_secs(3_601));
+        assert_eq!(status(idle.clone()).await, 401, "{store}");
+
+        let busy = proxy.logged_in(BOB).await;
+        for _ in 0..5 {
+            proxy.clock.advance(Duration::from_secs(2_100));
+            assert_eq!(status(busy.clone()).await, 200, "{store}");
+            wait_for_touch(&proxy, &redis, &store).await;
+        }
+        persist(&redis);
+        proxy.clock.advance(Duration::from_secs(298));
+        assert_eq!(status(busy.clone()).await, 200, "{store}");
+        proxy.clock.advance(Duration::from_secs(3));
+        assert_eq!(status(busy.clone()).await, 401, "used or not: {store}");
+        let reasons: Vec<_> = proxy.events("expired").iter().map(|event| event["reason"].clone()).collect();
+        if store.contains("redis") {
+            assert_eq!(reasons, ["idle"]);
+            assert_eq!(
+                proxy.events("cookie_refused")[0]["reason"],
+                "aged",
+                "its age tells without the store"
+            );
+        }
+    }
+}
+
+/// Takes Redis's own time to live away: the rule is the proxy's clock.
+fn persist(redis: &RedisServer) {
+    for key in redis.cli(&["--scan", "--pattern", "session:*"]).lines() {
+        redis.cli(&["PERSIST", key]);
+    }
+}
+
+/// A use is recorded off the response's path; waits until it is.
+async fn wait_for_touch(proxy: &Proxy, redis: &RedisServer, store: &str) {
+    let now = proxy.clock.clock().now().seconds().to_string();
+    for _ in 0..2_000 {
+        let records: String = redis
+            .cli(&["--scan", "--pattern", "session:*"])
+            .lines()
+            .map(|key| redis.cli(&["GETRANGE", key, "8", "17"]))
+            .collect();
+        if records.contains(&now) || store.contains("memory") {
+            return tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("the use at {now} is not recorded");
+}
+
+#[tokio::test]
+async fn sessions_outlive_the_proxy_and_a_restart_of_redis_with_persistence() {
+    let upstream = upstream().await;
+    let mut redis = RedisServer::builder().appendonly().start();
+    let store = format!("url = \"{}\"", redis.url());
+    let first = proxy(&upstream).store(&store).start();
+    let jar = first.logged_in(ALICE).await;
+    drop(first);
+    redis.kill();
+    redis.restart();
+    let second = proxy(&upstream).store(&store).start();
+    assert_eq!(second.client().get("/", &jar).await.status, 200);
+}
+
+/// The answer once the store is back: within a second or so.
+async fn when_back(client: &Client, jar: &Jar) -> u16 {
+    let started = Stopwatch::start();
+    loop {
+        let status = client.get("/", jar).await.status;
+        if status != 503 || started.elapsed() > Duration::from_secs(3) {
+            return status;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn while_redis_is_away_nobody_is_let_in_and_nobody_logged_out() {
+    let upstream = upstream().await;
+    let mut redis = RedisServer::start();
+    let proxy = proxy(&upstream)
+        .route("/", "")
+        .route("/public", "access = \"public\"")
+        .store(&format!("url = \"{}\"", redis.url()))
+        .start();
+    let (client, mut jar) = (proxy.client(), Jar::default());
+    client.log_in(&mut jar, ALICE, "").await;
+    let record = {
+        client.get("/", &jar).await;
+        record_of(&redis, &handle(&upstream))
+    };
+    let token = client.visit("/_foregate/logout", &jar).await.field("csrf_token");
+    redis.kill();
+
+    let refused = client.get("/", &jar).await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.header("retry-after").unwrap().parse::<u32>().is_ok());
+    assert_eq!(refused.header("cache-control"), Some("no-store"));
+    assert!(refused.all("set-cookie").is_empty());
+    assert!(refused.body.contains("store-unavailable"));
+    assert_eq!(client.get("/public", &jar).await.status, 200);
+    assert_eq!(client.get("/", &Jar::default()).await.status, 401, "no cookie needs no store");
+
+    let page = client.visit("/_foregate/logout", &jar).await;
+    assert_eq!(page.status, 503);
+    let out = client.post("/_foregate/logout", &jar, &[("csrf_token", &token)]).await;
+    assert_eq!(out.status, 503, "never: you are logged out");
+    assert!(out.all("set-cookie").is_empty());
+    let login = client.log_in(&mut Jar::default(), ALICE, "").await;
+    assert_eq!(login.status, 503);
+    assert!(login.header("retry-after").is_some());
+
+    redis.restart();
+    redis.cli(&["SET", &record.0, &record.1]);
+    assert_eq!(when_back(&client, &jar).await, 200, "the same cookie is still good");
+    assert_eq!(proxy.events("store_unavailable").len(), 1, "said once");
+    assert_eq!(proxy.events("store_recovered").len(), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_starts_without_redis_and_finds_it_later() {
+    let upstream = upstream().await;
+    let mut redis = RedisServer::start();
+    redis.kill();
+    let proxy = proxy(&upstream)
+        .route("/", "")
+        .route("/public", "access = \"public\"")
+        .store(&format!("url = \"{}\"", redis.url()))
+        .start();
+    let client = proxy.client();
+    assert_eq!(client.get("/public", &Jar::default()).await.status, 200);
+    assert_eq!(client.log_in(&mut Jar::default(), ALICE, "").await.status, 503);
+    redis.restart();
+    let started = Stopwatch::start();
+    let mut jar = Jar::default();
+    while client.log_in(&mut jar, ALICE, "").await.status == 503 {
+        assert!(started.elapsed() < Duration::from_secs(3), "it recovers by itself");
+    }
+    assert_eq!(client.get("/", &jar).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_strict_cookie_comes_on_the_second_navigation() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).section("[session.cookie]\nsame_site = \"strict\"").start();
+    let client = proxy.client();
+    let head = "GET /page?x=1\nSec-Fetch-Mode: navigate\nSec-Fetch-Dest: document\nSec-Fetch-Site: ";
+    let first = client.send(&format!("{head}cross-site"), "").await;
+    assert_eq!(first.status, 200);
+    assert!(
+        first.body.contains("http-equiv=\"refresh\"") && first.body.contains("/page?x=1"),
+        "{}",
+        first.body
+    );
+    let second = client.send(&format!("{head}same-origin"), "").await;
+    assert_eq!(second.status, 303);
+}

@@ -1,0 +1,234 @@
+//! A whole proxy within the test: ports of its own, a clock that moves by hand, logs that can be read.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foregate::app::{App, StartError, World};
+use foregate::base::clock::{Clock, ClockHand};
+use foregate::base::random::Random;
+use foregate::config::{self, Environment};
+use foregate::telemetry::{Captured, Format, Lines, Logs, Metrics};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, Jar};
+use super::upstream::Upstream;
+
+/// The host that the proxy's certificate is for.
+pub(crate) const HOST: &str = "app.test";
+
+/// The secret that test sessions are signed with.
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// Alice's and Bob's passwords.
+pub(crate) const ALICE: (&str, &str) = ("alice", "correct horse");
+/// See [`ALICE`].
+pub(crate) const BOB: (&str, &str) = ("bob", "battery staple");
+
+/// A proxy to be.
+pub(crate) struct Setup {
+    folder: TempDir,
+    routes: Vec<String>,
+    sections: Vec<String>,
+    store: String,
+    session: String,
+    users: String,
+}
+
+/// A proxy in front of `upstream`, with the one route `/` for signed-in users.
+pub(crate) fn proxy(upstream: &Upstream) -> Setup {
+    let address = upstream.address();
+    Setup {
+        folder: tempfile::tempdir().unwrap(),
+        routes: Vec::new(),
+        sections: vec![format!("[upstream.app]\nservers = [\"http://{address}\"]")],
+        store: "url = \"memory:\"".to_owned(),
+        session: String::new(),
+        users: [user(ALICE, &["staff", "admins"]), user(BOB, &["staff"])].concat(),
+    }
+}
+
+/// A user of the test's; the hash is as cheap as it may be.
+fn user((name, password): (&str, &str), groups: &[&str]) -> String {
+    use argon2::password_hash::PasswordHasher;
+    let cheap = argon2::Params::new(8, 1, 1, None).unwrap();
+    let hasher = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cheap);
+    let hash = hasher.hash_password_with_salt(password.as_bytes(), b"saltsaltsaltsalt").unwrap();
+    let groups = groups.join("\", \"");
+    format!(
+        "[users.{name}]\npassword = \"{hash}\"\nemail = \"{name}@example.com\"\ngroups = [\"{groups}\"]\n"
+    )
+}
+
+impl Setup {
+    /// Adds a route to the upstream; `keys` are further lines.
+    pub(crate) fn route(mut self, path: &str, keys: &str) -> Self {
+        self.routes.push(format!("[[route]]\npath = \"{path}\"\nupstream = \"app\"\n{keys}"));
+        self
+    }
+
+    /// Adds a section as it stands in the file.
+    pub(crate) fn section(mut self, text: &str) -> Self {
+        self.sections.push(text.to_owned());
+        self
+    }
+
+    /// Lines of `[session.store]`.
+    pub(crate) fn store(mut self, keys: &str) -> Self {
+        self.store = keys.to_owned();
+        self
+    }
+
+    /// Lines of `[session]`.
+    pub(crate) fn session(mut self, keys: &str) -> Self {
+        self.session = keys.to_owned();
+        self
+    }
+
+    fn text(&self) -> String {
+        let Self { session, store, .. } = self;
+        let routes = if self.routes.is_empty() {
+            "[[route]]\nupstream = \"app\"\n".to_owned()
+        } else {
+            self.routes.join("\n")
+        };
+        format!(
+            "mode = \"development\"\n\
+             [server]\nhttps = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n\
+             [tls]\nself_signed = [\"{HOST}\", \"localhost\", \"127.0.0.1\"]\n\
+             [session]\nsecret = \"{SECRET}\"\n{session}\n\
+             [session.store]\n{store}\n\
+             {sections}\n{routes}\n",
+            sections = self.sections.join("\n"),
+        )
+    }
+
+    /// Writes the files; returns the configuration's path.
+    pub(crate) fn write(&self) -> PathBuf {
+        let path = self.folder.path().join("proxy.toml");
+        std::fs::write(&path, self.text()).unwrap();
+        std::fs::write(self.folder.path().join("users.toml"), &self.users).unwrap();
+        path
+    }
+
+    /// Starts it.
+    pub(crate) fn start(self) -> Proxy {
+        let clock = ClockHand::at(Clock::system().now());
+        self.launch(clock).unwrap_or_else(|error| panic!("the proxy does not start: {error}"))
+    }
+
+    fn launch(self, clock: ClockHand) -> Result<Proxy, StartError> {
+        let path = self.write();
+        let loaded = config::load(&path, &Environment::from_pairs::<String, String>([]));
+        let config = loaded.unwrap_or_else(|faults| panic!("{faults}\n{}", self.text())).config;
+        let ((main, log), (audit, events)) = (Lines::captured(), Lines::captured());
+        let logs = Logs { main, audit, format: Format::Json };
+        let world = World { clock: clock.clock(), random: Random::system(), logs: logs.clone() };
+        let app = App::build(&config, &world)?;
+        let (https, http) = (app.https_addresses().unwrap()[0], app.http_addresses().unwrap()[0]);
+        let admin = app.admin_addresses().unwrap()[0];
+        let metrics = Arc::clone(app.metrics());
+        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let running = tokio::spawn(app.run(stop.clone(), hurry.clone()));
+        let certificate = self.folder.path().join(format!("certs/{HOST}.crt"));
+        Ok(Proxy {
+            https,
+            http,
+            admin,
+            clock,
+            metrics,
+            stop,
+            hurry,
+            certificate,
+            logs,
+            log,
+            events,
+            running: Some(running),
+            _folder: self.folder,
+        })
+    }
+}
+
+/// A proxy that runs.
+pub(crate) struct Proxy {
+    /// Where it serves.
+    pub(crate) https: SocketAddr,
+    /// Where it redirects.
+    pub(crate) http: SocketAddr,
+    /// Where the admin listener answers.
+    pub(crate) admin: SocketAddr,
+    /// Its time.
+    pub(crate) clock: ClockHand,
+    /// What it counts.
+    pub(crate) metrics: Arc<Metrics>,
+    /// The certificate that clients have to trust.
+    pub(crate) certificate: PathBuf,
+    stop: CancellationToken,
+    hurry: CancellationToken,
+    logs: Logs,
+    log: Captured,
+    events: Captured,
+    running: Option<JoinHandle<()>>,
+    _folder: TempDir,
+}
+
+impl Proxy {
+    /// A client that trusts its certificate.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.https, &self.certificate)
+    }
+
+    /// A browser's cookies after logging in as `user`.
+    pub(crate) async fn logged_in(&self, user: (&str, &str)) -> Jar {
+        let mut jar = Jar::default();
+        let response = self.client().log_in(&mut jar, user, "").await;
+        assert_eq!(response.status, 303, "{response:#?}");
+        jar
+    }
+
+    /// The audit records so far.
+    pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
+        self.logs.flush();
+        self.events.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The audit records of one event.
+    pub(crate) fn events(&self, event: &str) -> Vec<serde_json::Value> {
+        self.audit().into_iter().filter(|record| record["event"] == event).collect()
+    }
+
+    /// The access lines so far.
+    pub(crate) fn access_log(&self) -> String {
+        self.logs.flush();
+        self.log.text()
+    }
+
+    /// The value of a counter, by the line that stands before it in the metrics.
+    pub(crate) fn count(&self, metric: &str) -> u64 {
+        let text = self.metrics.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+        line.map_or(0, |number| number.parse().unwrap())
+    }
+
+    /// Asks it to stop, as SIGTERM does.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) async fn stopped(mut self) {
+        self.stop.cancel();
+        let running = self.running.take().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), running).await.expect("the proxy stops").unwrap();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.hurry.cancel();
+    }
+}
