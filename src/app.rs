@@ -27,7 +27,7 @@ use crate::policy::{OwnCookies, StrictTransport};
 use crate::session::{FormTokens, Sessions, Surroundings, Toucher};
 use crate::store::{self, Observed, Store};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Logs, Metrics};
-use crate::upstream::{BodyLimits, IdentityWriter, Upstreams};
+use crate::upstream::{self, BodyLimits, IdentityWriter, Tunnels, Upstreams};
 
 /// How often the users' file is looked at; a change takes effect within ten seconds.
 const USERS_EVERY: Duration = Duration::from_secs(3);
@@ -48,6 +48,7 @@ pub struct World {
 pub struct App {
     listeners: Listeners,
     tasks: TaskTracker,
+    abort: CancellationToken,
     gateway: Arc<Gateway>,
     background: Background,
     redirect_port: u16,
@@ -110,7 +111,7 @@ impl App {
     /// Where something that the configuration names is not there or cannot be used.
     pub fn build(config: &Config, world: &World) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new());
-        let tasks = TaskTracker::new();
+        let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
         let shared = Shared {
             limits: config.server.limits,
             door: door(&config.server.limits),
@@ -123,9 +124,10 @@ impl App {
             (None, Some(first)) => first.address().map_err(StartError::Address)?.port(),
             (None, None) => 443,
         };
-        let (gateway, background) = gateway(config, world, &metrics)?;
+        let tunnels = Tunnels::new(tasks.clone(), abort.clone());
+        let (gateway, background) = gateway(config, world, &metrics, tunnels)?;
         let grace = config.server.shutdown_grace;
-        Ok(Self { listeners, tasks, gateway, background, redirect_port, grace, metrics })
+        Ok(Self { listeners, tasks, abort, gateway, background, redirect_port, grace, metrics })
     }
 
     /// Where https is served.
@@ -159,7 +161,7 @@ impl App {
 
     /// Serves until `stop`; then finishes what is under way, within the configured grace or until `hurry`.
     pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
-        let ending = Ending { finish: stop.clone(), abort: CancellationToken::new() };
+        let ending = Ending { finish: stop.clone(), abort: self.abort };
         let background = TaskTracker::new();
         let upstreams = Arc::clone(&self.background.upstreams);
         let quiet = CancellationToken::new();
@@ -324,6 +326,7 @@ fn gateway(
     config: &Config,
     world: &World,
     metrics: &Arc<Metrics>,
+    tunnels: Tunnels,
 ) -> Result<(Arc<Gateway>, Background), StartError> {
     let secret = session_secret(config, world)?;
     let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
@@ -341,14 +344,15 @@ fn gateway(
     let users = local_users(config)?;
     let pages = Arc::new(Pages::new(&config.server.prefix, &config.login.title));
     let limits = &config.server.limits;
-    let identity = IdentityWriter::new(config.identity.headers.clone());
-    let upstreams = Arc::new(Upstreams::new(
-        &config.upstreams,
-        identity,
-        own_cookies.clone(),
-        BodyLimits { bytes: limits.body_bytes, silence: limits.body_idle_timeout },
-        (audit.clone(), Arc::clone(metrics)),
-    ));
+    let around = upstream::Parts {
+        identity: IdentityWriter::new(config.identity.headers.clone()),
+        own_cookies: own_cookies.clone(),
+        body_limits: BodyLimits { bytes: limits.body_bytes, silence: limits.body_idle_timeout },
+        tunnels,
+        audit: audit.clone(),
+        metrics: Arc::clone(metrics),
+    };
+    let upstreams = Arc::new(Upstreams::new(&config.upstreams, around));
     let endpoints = Endpoints::new(endpoints::Parts {
         prefix: config.server.prefix.clone(),
         default_redirect: config.login.default_redirect.clone(),

@@ -59,6 +59,7 @@ impl From<Malformed> for Rejection {
     fn from(fault: Malformed) -> Self {
         match fault {
             Malformed::RefusedMethod => Self::Problem(Problem::MethodNotAllowed),
+            Malformed::Expectation => Self::Problem(Problem::ExpectationFailed),
             _ => Self::Unsound,
         }
     }

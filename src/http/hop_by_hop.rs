@@ -3,12 +3,11 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// What a connection may carry whether `Connection` names it or not.
-const HOP_BY_HOP: [HeaderName; 10] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     header::PROXY_AUTHENTICATE,
@@ -28,6 +27,16 @@ pub fn remove(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
+}
+
+/// Whether the sender of a request takes trailers (RFC 9110 §10.1.4), the one thing in `TE` that concerns more
+/// than the next hop.
+pub fn takes_trailers(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::TE).iter();
+    lines.any(|line| {
+        let codings = line.as_bytes().split(|byte| *byte == b',');
+        codings.map(<[u8]>::trim_ascii).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+    })
 }
 
 /// The header names in a `Connection` header; what cannot be one names nothing.
@@ -59,7 +68,6 @@ mod tests {
             "keep-alive",
             "proxy-connection",
             "te",
-            "trailer",
             "transfer-encoding",
             "upgrade",
             "proxy-authenticate",
@@ -88,5 +96,14 @@ mod tests {
     fn where_a_message_goes_and_how_long_it_is_stays() {
         let lines = [("connection", "Host, content-length"), ("host", "app.test"), ("content-length", "5")];
         assert_eq!(left(&lines), ["content-length", "host"]);
+    }
+
+    #[test]
+    fn who_takes_trailers_says_so() {
+        for (te, takes) in [("trailers", true), ("gzip;q=0.5, Trailers", true), ("gzip", false), ("", false)]
+        {
+            let headers = HeaderMap::from_iter([(header::TE, HeaderValue::from_static(te))]);
+            assert_eq!(takes_trailers(&headers), takes, "{te}");
+        }
     }
 }

@@ -18,6 +18,8 @@ mod redirect;
 mod request_head;
 mod request_headers;
 mod target;
+pub mod trailers;
+pub mod websocket;
 
 pub use authority::{Authority, BadAuthority, Scheme};
 pub use body::{Body, BodyError, Watcher};

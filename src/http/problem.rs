@@ -30,6 +30,8 @@ pub enum Problem {
     RequestTimeout,
     /// Too often within too short a time.
     TooManyRequests,
+    /// An expectation that nobody here can meet.
+    ExpectationFailed,
     /// The host is none of ours.
     UnknownHost,
     /// Nobody can say who is signed in.
@@ -48,7 +50,7 @@ pub enum Problem {
 
 impl Problem {
     /// The closed list.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::LoginRequired,
         Self::Forbidden,
         Self::CrossSite,
@@ -60,6 +62,7 @@ impl Problem {
         Self::HeadersTooLarge,
         Self::RequestTimeout,
         Self::TooManyRequests,
+        Self::ExpectationFailed,
         Self::UnknownHost,
         Self::StoreUnavailable,
         Self::LogoutUnavailable,
@@ -117,6 +120,9 @@ impl Problem {
             }
             Self::TooManyRequests => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests")
+            }
+            Self::ExpectationFailed => {
+                (StatusCode::EXPECTATION_FAILED, "expectation-failed", "The expectation cannot be met")
             }
             Self::UnknownHost => {
                 (StatusCode::MISDIRECTED_REQUEST, "unknown-host", "The host is not served here")

@@ -25,6 +25,9 @@ pub enum Malformed {
     /// More than one, or not digits alone.
     #[error("a malformed Content-Length")]
     ContentLength,
+    /// Anything but one `100-continue`; a case for 417.
+    #[error("an expectation other than 100-continue")]
+    Expectation,
 }
 
 /// Judges the request line and the framing before anything else looks at the request.
@@ -35,7 +38,8 @@ pub fn check(parts: &request::Parts) -> Result<(), Malformed> {
     check_method(&parts.method)?;
     check_target(parts)?;
     check_transfer_coding(parts.version, &parts.headers)?;
-    check_content_length(&parts.headers)
+    check_content_length(&parts.headers)?;
+    check_expectation(&parts.headers)
 }
 
 fn check_method(method: &Method) -> Result<(), Malformed> {
@@ -70,6 +74,14 @@ fn check_content_length(headers: &HeaderMap) -> Result<(), Malformed> {
     let Some(line) = lines.next() else { return Ok(()) };
     let is_number = !line.is_empty() && line.as_bytes().iter().all(u8::is_ascii_digit);
     if is_number && lines.next().is_none() { Ok(()) } else { Err(Malformed::ContentLength) }
+}
+
+/// HTTP knows one expectation (RFC 9110 §10.1.1).
+fn check_expectation(headers: &HeaderMap) -> Result<(), Malformed> {
+    let mut lines = headers.get_all(header::EXPECT).iter();
+    let Some(line) = lines.next() else { return Ok(()) };
+    let is_known = line.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if is_known && lines.next().is_none() { Ok(()) } else { Err(Malformed::Expectation) }
 }
 
 #[cfg(test)]
@@ -153,5 +165,15 @@ mod tests {
             assert_eq!(long(&[value]), Err(Malformed::ContentLength), "{value:?}");
         }
         assert_eq!(long(&[b"5", b"5"]), Err(Malformed::ContentLength));
+    }
+
+    #[test]
+    fn the_only_expectation_is_100_continue() {
+        let expected = |values: &[&[u8]]| framed(Version::HTTP_11, "expect", values);
+        assert_eq!(expected(&[b"100-Continue"]), Ok(()));
+        for value in [b"".as_slice(), b"y 100-continue", b"x", b"100-continue, x", b"100-continue;a"] {
+            assert_eq!(expected(&[value]), Err(Malformed::Expectation), "{value:?}");
+        }
+        assert_eq!(expected(&[b"100-continue", b"x"]), Err(Malformed::Expectation));
     }
 }

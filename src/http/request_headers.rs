@@ -1,5 +1,6 @@
 //! What a client's headers are cleansed of before the proxy adds its own.
 
+use http::header::{EXPECT, TRAILER};
 use http::{HeaderMap, HeaderName};
 
 use super::{ManagedNames, hop_by_hop};
@@ -12,8 +13,8 @@ pub struct Cleansed {
     pub spoofed: Vec<HeaderName>,
 }
 
-/// Removes managed names in every spelling, names with an underscore, and what belongs to the connection. A
-/// `Connection` header that names them hides no managed ones from the report.
+/// Removes managed names in every spelling, names with an underscore, what belongs to the connection,
+/// `Expect`, which is ours to meet, and `Trailer`, since the trailers stay behind. A `Connection` header that names them hides no managed ones from the report.
 pub fn cleanse(headers: &mut HeaderMap, managed: &ManagedNames) -> Cleansed {
     let unwanted: Vec<HeaderName> = headers
         .keys()
@@ -24,6 +25,8 @@ pub fn cleanse(headers: &mut HeaderMap, managed: &ManagedNames) -> Cleansed {
         headers.remove(name);
     }
     hop_by_hop::remove(headers);
+    headers.remove(EXPECT);
+    headers.remove(TRAILER);
     let spoofed = unwanted.into_iter().filter(|name| managed.is_identity(name.as_str())).collect();
     Cleansed { spoofed }
 }

@@ -93,9 +93,10 @@ impl<H: Handler> Connections<H> {
             .max_headers(shared.limits.header_count * 2)
             .max_buf_size(http1_buffer(&shared.limits))
             .title_case_headers(true)
-            .serve_connection(stream, service);
+            .serve_connection(stream, service)
+            .with_upgrades();
         let drive = Drive { watch, limits: shared.limits, ending, peer };
-        drive.run(pin!(connection), http1::Connection::graceful_shutdown).await;
+        drive.run(pin!(connection), http1::UpgradeableConnection::graceful_shutdown).await;
     }
 
     async fn http2<S>(self, stream: S, peer: Peer)

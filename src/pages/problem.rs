@@ -96,6 +96,9 @@ pub(super) fn advice(problem: Problem) -> Advice {
         Problem::TooManyRequests => {
             ("Too many tries", "Wait for a moment before the next one.", Some(Action::TryAgain))
         }
+        Problem::ExpectationFailed => {
+            ("That cannot be done here", "What was sent expects something that this site does not do.", None)
+        }
         Problem::UnknownHost => {
             ("Not this site", "The site that you asked for is not served here. Check the address.", None)
         }

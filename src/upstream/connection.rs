@@ -11,16 +11,22 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::forward::ForwardError;
 use super::pool::{Busy, Pool};
+use super::progress::Progress;
 use crate::config::ServerUrl;
-use crate::http::Body;
+use crate::http::{Body, trailers};
 
-/// Sends requests on one connection, one after the other.
-pub(super) type Sender = SendRequest<Body>;
+/// A connection to a server, for one request after the other. Dropped in the middle of one, it closes at once,
+/// so that nobody's upload and nobody's answer goes on without them.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) requests: SendRequest<Body>,
+    _open: DropGuard,
+}
 
 /// Owns the tasks that drive connections.
 #[derive(Clone, Debug, Default)]
@@ -34,24 +40,25 @@ pub(super) async fn connect(
     server: &ServerUrl,
     patience: Duration,
     drivers: &Drivers,
-) -> Result<Sender, ForwardError> {
+) -> Result<Connection, ForwardError> {
     let opened = tokio::time::timeout(patience, open(server)).await;
     let stream = match opened {
         Ok(stream) => stream.map_err(ForwardError::Connect)?,
         Err(_) => return Err(ForwardError::ConnectTimeout),
     };
-    let (sender, connection) = Builder::new()
+    let (requests, driver) = Builder::new()
         .title_case_headers(true)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(ForwardError::Broken)?;
-    let abort = drivers.abort.clone();
+    let closed = drivers.abort.child_token();
+    let open = closed.clone().drop_guard();
     drivers.tasks.spawn(async move {
-        if let Some(Err(error)) = abort.run_until_cancelled_owned(connection).await {
+        if let Some(Err(error)) = closed.run_until_cancelled_owned(driver.with_upgrades()).await {
             tracing::debug!(%error, "a connection to an upstream ended badly");
         }
     });
-    Ok(sender)
+    Ok(Connection { requests, _open: open })
 }
 
 async fn open(server: &ServerUrl) -> std::io::Result<TcpStream> {
@@ -60,27 +67,47 @@ async fn open(server: &ServerUrl) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// A connection in use.
+#[derive(Debug)]
+pub(super) struct Lease {
+    connection: Connection,
+    pool: Arc<Pool>,
+    _busy: Busy,
+}
+
+impl Lease {
+    pub(super) fn new(connection: Connection, pool: &Arc<Pool>) -> Self {
+        Self { connection, pool: Arc::clone(pool), _busy: pool.occupy() }
+    }
+
+    fn give_back(self) {
+        self.pool.put(self.connection);
+    }
+}
+
 /// An answer's body; gives its connection back to the pool at its proper end. Dropped before that, it takes the
 /// connection with it, so that nobody reads the rest of somebody else's answer.
 pub(super) struct Answer {
     body: Incoming,
-    lease: Option<(Sender, Arc<Pool>)>,
-    _busy: Busy,
+    lease: Option<Lease>,
+    request: Progress,
 }
 
 impl Answer {
-    pub(super) fn new(body: Incoming, sender: Sender, pool: Arc<Pool>) -> Self {
-        let busy = pool.occupy();
-        let mut answer = Self { body, lease: Some((sender, pool)), _busy: busy };
+    pub(super) fn new(body: Incoming, lease: Lease, request: Progress) -> Self {
+        let mut answer = Self { body, lease: Some(lease), request };
         if answer.body.is_end_stream() {
-            answer.give_back();
+            answer.end();
         }
         answer
     }
 
-    fn give_back(&mut self) {
-        if let Some((sender, pool)) = self.lease.take() {
-            pool.put(sender);
+    /// A server that answers before it has read the whole request wants no more of it: the rest must not lie in
+    /// the way of the next one.
+    fn end(&mut self) {
+        let lease = self.lease.take();
+        if !self.request.is_uploading() {
+            lease.into_iter().for_each(Lease::give_back);
         }
     }
 }
@@ -93,10 +120,15 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let mut polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(fields) = frame.trailers_mut()
+        {
+            trailers::restrict(fields);
+        }
         match &polled {
-            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.give_back(),
-            Poll::Ready(None) => self.give_back(),
+            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.end(),
+            Poll::Ready(None) => self.end(),
             Poll::Ready(Some(Err(_))) => self.lease = None,
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }

@@ -7,19 +7,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Answer, Drivers, Sender, connect};
+use super::connection::{Answer, Connection, Drivers, Lease, connect};
 use super::identity::{IdentityWriter, UnfitForHeader};
 use super::intake::{BodyFault, BodyLimits, Verdict};
 use super::pool::Pool;
 use super::progress::Progress;
 use super::request::{self, Rewriter};
+use super::tunnel::{Ends, Tunnels};
 use crate::base::clock::Stopwatch;
 use crate::config;
+use crate::http::websocket::{self, Handshake};
 use crate::http::{Body, Cleansed, RequestContext, hop_by_hop};
 use crate::policy::{OwnCookies, Permit};
 use crate::telemetry::{Audit, Event, Facts, Metrics};
@@ -33,9 +36,33 @@ pub struct Upstreams {
     by_name: HashMap<String, Upstream>,
     rewriter: Rewriter,
     body_limits: BodyLimits,
-    drivers: Drivers,
+    paths: Paths,
     audit: Audit,
     metrics: Arc<Metrics>,
+}
+
+/// What upstreams are put together from, beside their configuration.
+#[derive(Debug)]
+pub struct Parts {
+    /// What applications learn of the user.
+    pub identity: IdentityWriter,
+    /// The cookies that they do not get.
+    pub own_cookies: OwnCookies,
+    /// How large a request's body may be, where its route says nothing else, and how slow.
+    pub body_limits: BodyLimits,
+    /// Who owns WebSockets.
+    pub tunnels: Tunnels,
+    /// Who hears of security events.
+    pub audit: Audit,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What bytes pass on: connections, and what becomes of some.
+#[derive(Debug)]
+struct Paths {
+    drivers: Drivers,
+    tunnels: Tunnels,
 }
 
 #[derive(Debug)]
@@ -57,18 +84,18 @@ pub enum ForwardError {
     /// It closed the connection, or answered what is no HTTP.
     #[error("the upstream broke off or answered garbage")]
     Broken(#[source] hyper::Error),
-    /// It switched protocols although nobody asked.
-    #[error("the upstream switched protocols unasked")]
+    /// It switched protocols although nobody asked, or to another one.
+    #[error("the upstream switched to a protocol that nobody asked for")]
     UnaskedSwitch,
     /// Its answer says in two ways where it ends.
     #[error("the upstream's answer can be framed in two ways")]
     TwoLengths,
-    /// Its answer did not begin in time.
-    #[error("the upstream did not answer in time")]
-    Timeout,
     /// The request's own body is at fault.
     #[error(transparent)]
     Body(#[from] BodyFault),
+    /// Its answer did not begin in time.
+    #[error("the upstream did not answer in time")]
+    Timeout,
     /// What it has to be told about the user cannot be told.
     #[error(transparent)]
     Identity(#[from] UnfitForHeader),
@@ -83,8 +110,8 @@ impl ForwardError {
             Self::Broken(_) => "broken",
             Self::UnaskedSwitch => "switch",
             Self::TwoLengths => "framing",
-            Self::Timeout => "timeout",
             Self::Body(_) => "body",
+            Self::Timeout => "timeout",
             Self::Identity(_) => "identity",
         }
     }
@@ -92,16 +119,12 @@ impl ForwardError {
 
 impl Upstreams {
     /// Upstreams as configured; connections are made when they are needed.
-    pub fn new(
-        upstreams: &[config::Upstream],
-        identity: IdentityWriter,
-        own_cookies: OwnCookies,
-        body_limits: BodyLimits,
-        (audit, metrics): (Audit, Arc<Metrics>),
-    ) -> Self {
+    pub fn new(upstreams: &[config::Upstream], parts: Parts) -> Self {
         let by_name = upstreams.iter().map(|config| (config.name.clone(), Upstream::new(config))).collect();
-        let rewriter = Rewriter { identity, own_cookies };
-        Self { by_name, rewriter, body_limits, drivers: Drivers::default(), audit, metrics }
+        let rewriter = Rewriter { identity: parts.identity, own_cookies: parts.own_cookies };
+        let paths = Paths { drivers: Drivers::default(), tunnels: parts.tunnels };
+        let Parts { body_limits, audit, metrics, .. } = parts;
+        Self { by_name, rewriter, body_limits, paths, audit, metrics }
     }
 
     /// Sends a permitted request upstream. The answer's body still streams when this returns.
@@ -112,19 +135,22 @@ impl Upstreams {
         &self,
         permit: &Permit,
         request: &RequestContext,
-        incoming: Request<Incoming>,
+        mut incoming: Request<Incoming>,
     ) -> Result<Response<Body>, ForwardError> {
+        let client = hyper::upgrade::on(&mut incoming);
         let (parts, body) = incoming.into_parts();
+        let upgrade = Handshake::of(&parts).map(|handshake| Upgrade { handshake, client });
         let mut headers = parts.headers;
         let cleansed = self.rewriter.headers(&mut headers, request, permit);
         let cleansed = cleansed.map_err(|error| self.failed(error.into(), permit, request))?;
         self.report(&cleansed, permit, request);
         let upstream =
             self.by_name.get(&*permit.route().upstream).expect("routes were checked against upstreams");
-        let watch = Stopwatch::start();
+        let order = Order { permit, request, upgrade: upgrade.as_ref(), paths: &self.paths };
         let bytes = permit.route().rule.body_bytes.unwrap_or(self.body_limits.bytes);
         let limits = BodyLimits { bytes, ..self.body_limits };
-        let sent = upstream.send(permit, request, (headers, body, limits), &self.drivers).await;
+        let watch = Stopwatch::start();
+        let sent = upstream.send(order, Incomings { headers, body, limits }).await;
         sent.inspect(|_| self.metrics.upstream_took(&permit.route().upstream, watch.elapsed()))
             .map_err(|error| self.failed(error, permit, request))
     }
@@ -147,9 +173,9 @@ impl Upstreams {
 
     /// Closes every connection and waits for the tasks that drive them.
     pub async fn close(&self) {
-        self.drivers.abort.cancel();
-        self.drivers.tasks.close();
-        self.drivers.tasks.wait().await;
+        self.paths.drivers.abort.cancel();
+        self.paths.drivers.tasks.close();
+        self.paths.drivers.tasks.wait().await;
     }
 
     fn report(&self, cleansed: &Cleansed, permit: &Permit, request: &RequestContext) {
@@ -182,34 +208,51 @@ impl Upstream {
         pools
     }
 
-    async fn send(
-        &self,
-        permit: &Permit,
-        request: &RequestContext,
-        (headers, body, limits): (HeaderMap, Incoming, BodyLimits),
-        drivers: &Drivers,
-    ) -> Result<Response<Body>, ForwardError> {
-        let progress = Progress::start();
-        let verdict = Verdict::default();
+    async fn send(&self, order: Order<'_>, incoming: Incomings) -> Result<Response<Body>, ForwardError> {
+        let Incomings { headers, body, limits } = incoming;
+        let (progress, verdict) = (Progress::start(), Verdict::default());
         let body = request::body(body, limits, &progress, &verdict)?;
-        let repeatable = body.is_end_stream() && request.method.is_idempotent();
+        let repeatable = body.is_end_stream() && order.request.method.is_idempotent();
         let mut message = Message { headers, body };
         let mut failed = None;
         for pool in self.servers() {
-            let exchange =
-                Exchange { upstream: &self.config, pool, permit, request, progress: &progress, drivers };
+            let exchange = Exchange { upstream: &self.config, pool, order, progress: &progress };
             match exchange.run(message, repeatable).await {
                 Ok(answer) => return Ok(answer),
-                Err(_) if verdict.get().is_some() => break,
+                Err((error, _)) if verdict.get().is_some() => {
+                    failed = Some(error);
+                    break;
+                }
                 Err((error, Some(unsent))) => (message, failed) = (unsent, Some(error)),
                 Err((error, None)) => return Err(error),
             }
         }
-        match verdict.get() {
-            Some(fault) => Err((*fault).into()),
-            None => Err(failed.expect("an upstream has at least one server")),
-        }
+        // Where the body was at fault, whatever came of it at the server was not.
+        let of_body = verdict.get().map(|fault| (*fault).into());
+        Err(of_body.or(failed).expect("an upstream has at least one server"))
     }
+}
+
+/// A client's wish for a WebSocket, and its end of it.
+struct Upgrade {
+    handshake: Handshake,
+    client: OnUpgrade,
+}
+
+/// What a request is, whichever server gets it.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    permit: &'a Permit,
+    request: &'a RequestContext,
+    upgrade: Option<&'a Upgrade>,
+    paths: &'a Paths,
+}
+
+/// What came in.
+struct Incomings {
+    headers: HeaderMap,
+    body: Incoming,
+    limits: BodyLimits,
 }
 
 /// What is to be sent.
@@ -225,10 +268,8 @@ type Failure = (ForwardError, Option<Message>);
 struct Exchange<'a> {
     upstream: &'a config::Upstream,
     pool: &'a Arc<Pool>,
-    permit: &'a Permit,
-    request: &'a RequestContext,
+    order: Order<'a>,
     progress: &'a Progress,
-    drivers: &'a Drivers,
 }
 
 impl Exchange<'_> {
@@ -249,36 +290,60 @@ impl Exchange<'_> {
     }
 
     async fn on_new_connection(&self, message: Message) -> Result<Response<Body>, Failure> {
-        match connect(&self.pool.server, self.upstream.connect_timeout, self.drivers).await {
-            Ok(sender) => self.on(sender, message).await,
+        match connect(&self.pool.server, self.upstream.connect_timeout, &self.order.paths.drivers).await {
+            Ok(connection) => self.on(connection, message).await,
             Err(error) => Err((error, Some(message))),
         }
     }
 
-    async fn on(&self, mut sender: Sender, message: Message) -> Result<Response<Body>, Failure> {
+    async fn on(&self, mut connection: Connection, message: Message) -> Result<Response<Body>, Failure> {
         let server = (&self.pool.server, self.upstream.host);
-        let built = request::build(message.headers, message.body, self.request, self.permit, server);
+        let mut built =
+            request::build(message.headers, message.body, self.order.request, self.order.permit, server);
+        if let Some(upgrade) = self.order.upgrade {
+            upgrade.handshake.ask(built.headers_mut());
+        }
         // What connecting took is no part of the upstream's time to answer.
         self.progress.note();
-        let answer = self.progress.wait(self.upstream.response_timeout, sender.try_send_request(built)).await;
-        match answer {
+        let answer = connection.requests.try_send_request(built);
+        match self.progress.wait(self.upstream.response_timeout, answer).await {
             Err(_) => Err((ForwardError::Timeout, None)),
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().map(Message::of);
                 Err((ForwardError::Broken(error.into_error()), unsent))
             }
-            Ok(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Err((ForwardError::UnaskedSwitch, None))
-            }
             Ok(Ok(answer)) if !has_one_length(answer.headers()) => Err((ForwardError::TwoLengths, None)),
-            Ok(Ok(answer)) => Ok(self.hand_on(answer, sender)),
+            Ok(Ok(answer)) => {
+                let lease = Lease::new(connection, self.pool);
+                match answer.status() {
+                    StatusCode::SWITCHING_PROTOCOLS => {
+                        self.switch(answer, lease).map_err(|error| (error, None))
+                    }
+                    _ => Ok(self.hand_on(answer, lease)),
+                }
+            }
         }
     }
 
-    fn hand_on(&self, answer: Response<Incoming>, sender: Sender) -> Response<Body> {
+    fn hand_on(&self, answer: Response<Incoming>, lease: Lease) -> Response<Body> {
         let (mut parts, body) = answer.into_parts();
+        // What the server speaks is no matter of the client's.
+        parts.version = Version::HTTP_11;
         hop_by_hop::remove(&mut parts.headers);
-        Response::from_parts(parts, Body::stream(Answer::new(body, sender, Arc::clone(self.pool))))
+        Response::from_parts(parts, Body::stream(Answer::new(body, lease, self.progress.clone())))
+    }
+
+    /// From here on the connection is a tunnel, where the server granted what the client wished.
+    fn switch(&self, mut answer: Response<Incoming>, lease: Lease) -> Result<Response<Body>, ForwardError> {
+        let granted = self.order.upgrade.filter(|upgrade| upgrade.handshake.is_granted_by(answer.headers()));
+        let Upgrade { client, .. } = granted.ok_or(ForwardError::UnaskedSwitch)?;
+        let ends = Ends { client: client.clone(), server: hyper::upgrade::on(&mut answer) };
+        self.order.paths.tunnels.open(ends, lease);
+        let mut answer = answer.map(|_| Body::empty());
+        hop_by_hop::remove(answer.headers_mut());
+        answer.headers_mut().remove(CONTENT_LENGTH);
+        websocket::switch(answer.headers_mut());
+        Ok(answer)
     }
 }
 

@@ -6,8 +6,11 @@ mod identity;
 mod intake;
 mod pool;
 mod progress;
+mod pump;
 mod request;
+mod tunnel;
 
-pub use forward::{ForwardError, Upstreams};
+pub use forward::{ForwardError, Parts, Upstreams};
 pub use identity::IdentityWriter;
 pub use intake::{BodyFault, BodyLimits};
+pub use tunnel::Tunnels;

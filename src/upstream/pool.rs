@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::connection::Sender;
+use super::connection::Connection;
 use crate::base::clock::Stopwatch;
 use crate::config::ServerUrl;
 
@@ -26,7 +26,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    sender: Sender,
+    connection: Connection,
     since: Stopwatch,
 }
 
@@ -37,29 +37,30 @@ impl Pool {
 
     /// The connection that became idle last, as far as it is still good. It may have been closed all the same
     /// by the time a request is sent on it.
-    pub(super) async fn take(&self) -> Option<Sender> {
+    pub(super) async fn take(&self) -> Option<Connection> {
         loop {
             let mut idle = self.locked().pop()?;
             if idle.since.elapsed() >= self.idle_timeout {
                 continue;
             }
-            if idle.sender.is_ready() || is_ready_in_a_moment(&mut idle.sender).await {
-                return Some(idle.sender);
+            if idle.connection.requests.is_ready() || is_ready_in_a_moment(&mut idle.connection).await {
+                return Some(idle.connection);
             }
         }
     }
 
     /// Keeps a connection for its next request.
-    pub(super) fn put(&self, sender: Sender) {
+    pub(super) fn put(&self, connection: Connection) {
         let mut idle = self.locked();
-        if !sender.is_closed() && idle.len() < MOST_IDLE {
-            idle.push(Idle { sender, since: Stopwatch::start() });
+        if !connection.requests.is_closed() && idle.len() < MOST_IDLE {
+            idle.push(Idle { connection, since: Stopwatch::start() });
         }
     }
 
     /// Lets go of connections that have been idle too long, or were closed by the server.
     pub(super) fn sweep(&self) {
-        self.locked().retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < self.idle_timeout);
+        self.locked()
+            .retain(|idle| !idle.connection.requests.is_closed() && idle.since.elapsed() < self.idle_timeout);
     }
 
     /// Counts a request as under way until the result is dropped.
@@ -68,7 +69,7 @@ impl Pool {
         Busy(Arc::clone(self))
     }
 
-    /// Requests at this server, until their answers have ended.
+    /// Requests under way at this server, tunnels among them.
     pub(super) fn busy(&self) -> usize {
         self.busy.load(Ordering::Relaxed)
     }
@@ -78,8 +79,8 @@ impl Pool {
     }
 }
 
-async fn is_ready_in_a_moment(sender: &mut Sender) -> bool {
-    matches!(tokio::time::timeout(MOMENT, sender.ready()).await, Ok(Ok(())))
+async fn is_ready_in_a_moment(connection: &mut Connection) -> bool {
+    matches!(tokio::time::timeout(MOMENT, connection.requests.ready()).await, Ok(Ok(())))
 }
 
 /// A request under way.

@@ -1,8 +1,8 @@
-//! How long ago a request last made headway: an upload that goes on is no reason to give an upstream up.
+//! How long ago something last made headway: an upload that goes on is no reason to give an upstream up.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::clock::Stopwatch;
@@ -12,21 +12,38 @@ use crate::http::Watcher;
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
     started: Stopwatch,
-    last: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
-/// The upstream made no headway for too long.
+#[derive(Debug, Default)]
+struct Shared {
+    last: AtomicU64,
+    uploading: AtomicBool,
+}
+
+/// There was no headway for too long.
 #[derive(Debug)]
 pub(super) struct Stalled;
 
 impl Progress {
     pub(super) fn start() -> Self {
-        Self { started: Stopwatch::start(), last: Arc::new(AtomicU64::new(0)) }
+        Self { started: Stopwatch::start(), shared: Arc::default() }
     }
 
-    /// Something passed just now.
+    /// There was headway just now.
     pub(super) fn note(&self) {
-        self.last.store(self.elapsed(), Ordering::Relaxed);
+        self.shared.last.store(self.elapsed(), Ordering::Relaxed);
+    }
+
+    /// Watches the body of the request.
+    pub(super) fn upload(&self) -> Upload {
+        self.shared.uploading.store(true, Ordering::Release);
+        Upload(self.clone())
+    }
+
+    /// Whether some of the request's body is still to be sent.
+    pub(super) fn is_uploading(&self) -> bool {
+        self.shared.uploading.load(Ordering::Acquire)
     }
 
     fn elapsed(&self) -> u64 {
@@ -41,8 +58,9 @@ impl Progress {
     ) -> Result<T, Stalled> {
         let mut answer = std::pin::pin!(answer);
         loop {
-            let silent =
-                Duration::from_millis(self.elapsed().saturating_sub(self.last.load(Ordering::Relaxed)));
+            let silent = Duration::from_millis(
+                self.elapsed().saturating_sub(self.shared.last.load(Ordering::Relaxed)),
+            );
             let Some(left) = patience.checked_sub(silent).filter(|left| !left.is_zero()) else {
                 return Err(Stalled);
             };
@@ -54,12 +72,21 @@ impl Progress {
 }
 
 /// Watches a request's body on its way upstream.
-impl Watcher for Progress {
+pub(super) struct Upload(Progress);
+
+impl Watcher for Upload {
     fn passed(&mut self, _bytes: usize) {
-        self.note();
+        self.0.note();
     }
 
     fn ended(&mut self) {
-        self.note();
+        self.0.note();
+    }
+}
+
+/// A body is dropped once all of it is sent, or none of it can be sent any more.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.0.shared.uploading.store(false, Ordering::Release);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -11,7 +11,7 @@ use super::identity::{IdentityWriter, UnfitForHeader};
 use super::intake::{BodyFault, BodyLimits, Intake, Verdict};
 use super::progress::Progress;
 use crate::config::{HostHeader, ServerUrl};
-use crate::http::{Body, Cleansed, Hop, RequestContext, cleanse, forwarding};
+use crate::http::{Body, Cleansed, Hop, RequestContext, cleanse, forwarding, hop_by_hop};
 use crate::policy::{OwnCookies, Permit};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -32,7 +32,12 @@ impl Rewriter {
         request: &RequestContext,
         permit: &Permit,
     ) -> Result<Cleansed, UnfitForHeader> {
+        let takes_trailers = hop_by_hop::takes_trailers(headers);
         let cleansed = cleanse(headers, self.identity.managed());
+        if takes_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+        }
         self.own_cookies.cut(headers);
         forwarding::set(
             headers,
@@ -106,7 +111,7 @@ pub(super) fn body(
         return Ok(Body::empty());
     }
     let intake = Intake::new(incoming, limits, Arc::clone(verdict))?;
-    Ok(Body::stream(intake).watched(progress.clone()))
+    Ok(Body::stream(intake).watched(progress.upload()))
 }
 
 fn value(text: &str) -> HeaderValue {

@@ -6,3 +6,9 @@ pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod relay;
 pub(crate) mod upstream;
+
+/// Tells whoever runs the tests with `--nocapture` what was measured.
+#[expect(clippy::print_stdout, reason = "a figure is for people")]
+pub(crate) fn report(figure: &str) {
+    println!("{figure}");
+}

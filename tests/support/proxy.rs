@@ -218,6 +218,11 @@ impl Proxy {
         self.stop.cancel();
     }
 
+    /// Ends its patience with what is under way, as a second SIGTERM does.
+    pub(crate) fn hurry(&self) {
+        self.hurry.cancel();
+    }
+
     /// Waits until it has stopped.
     pub(crate) async fn stopped(mut self) {
         self.stop.cancel();

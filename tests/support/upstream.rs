@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -104,6 +105,36 @@ impl Upstream {
         Self { address, seen, connections, accepting }
     }
 
+    /// An application that reads the head of one request a connection, and is told what to do from there on.
+    pub(crate) async fn talking<F>(talk: impl Fn(Received, Line) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let made = Arc::new(AtomicUsize::new(0));
+        let (records, talk, counted) = (Arc::clone(&seen), Arc::new(talk), Arc::clone(&made));
+        let accepting = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            for connection in 0.. {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                counted.fetch_add(1, Ordering::SeqCst);
+                let (records, talk) = (Arc::clone(&records), Arc::clone(&talk));
+                connections.spawn(async move {
+                    let mut line = Line { stream, buffer: Vec::new() };
+                    let Some(request) = read_head(&mut line.stream, &mut line.buffer, connection).await
+                    else {
+                        return;
+                    };
+                    records.lock().unwrap().push(request.clone());
+                    talk(request, line).await;
+                });
+            }
+        });
+        Self { address, seen, connections: made, accepting }
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
@@ -138,6 +169,49 @@ impl Drop for Upstream {
     }
 }
 
+/// The application's end of a connection, after the head of a request.
+pub(crate) struct Line {
+    pub(crate) stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Line {
+    /// Sends bytes; `false` where nobody takes them any more.
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).await.is_ok()
+    }
+
+    /// The next `length` bytes; fewer where the connection ends.
+    pub(crate) async fn read(&mut self, length: usize) -> Vec<u8> {
+        while self.buffer.len() < length && read_more(&mut self.stream, &mut self.buffer).await.is_some() {}
+        let length = length.min(self.buffer.len());
+        self.buffer.drain(..length).collect()
+    }
+
+    /// What has come so far, once nothing more does for a while.
+    pub(crate) async fn come_so_far(&mut self) -> Vec<u8> {
+        let more = async { while read_more(&mut self.stream, &mut self.buffer).await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_millis(150), more).await;
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Reads and forgets until the connection ends; returns how many bytes came.
+    pub(crate) async fn ended(&mut self) -> usize {
+        self.skip(usize::MAX).await
+    }
+
+    /// Reads and forgets until `length` bytes have come, or the connection ends; returns how many it were.
+    pub(crate) async fn skip(&mut self, length: usize) -> usize {
+        let mut came = std::mem::take(&mut self.buffer).len();
+        let mut piece = vec![0; 64 * 1024];
+        while came < length {
+            let Ok(read @ 1..) = self.stream.read(&mut piece).await else { break };
+            came += read;
+        }
+        came
+    }
+}
+
 async fn converse(
     mut stream: TcpStream,
     connection: usize,
@@ -156,7 +230,7 @@ async fn converse(
     }
 }
 
-async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> Option<Received> {
+async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> Option<Received> {
     let head = read_until(stream, buffer, b"\r\n\r\n").await?;
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let line = String::from_utf8_lossy(lines.next()?).into_owned();
@@ -165,8 +239,11 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: 
         let name = String::from_utf8_lossy(&line[..colon]).into_owned();
         Some((name, line[colon + 1..].trim_ascii().to_vec()))
     });
-    let mut request =
-        Received { line, headers: headers.collect(), body: Vec::new(), trailers: Vec::new(), connection };
+    Some(Received { line, headers: headers.collect(), body: Vec::new(), trailers: Vec::new(), connection })
+}
+
+async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> Option<Received> {
+    let mut request = read_head(stream, buffer, connection).await?;
     if request.header("transfer-encoding").is_some() {
         read_chunks(stream, buffer, &mut request).await?;
     } else if let Some(length) = request.header("content-length") {

@@ -1,0 +1,133 @@
+//! Tunnels: what a connection is once both ends have agreed that it is a WebSocket.
+
+use std::io;
+use std::time::Duration;
+
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::Lease;
+use super::progress::Progress;
+use super::pump::Pump;
+
+/// How long both ends may be silent.
+const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// How long the client may take to receive the head of the 101.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// How long a tunnel that is to close may take to do it in good form.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Owns all tunnels.
+#[derive(Clone, Debug)]
+pub struct Tunnels {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The two ends of a tunnel to be.
+pub(super) struct Ends {
+    pub(super) client: OnUpgrade,
+    pub(super) server: OnUpgrade,
+}
+
+/// Why a tunnel is closed that neither end has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// The process ends.
+    Stop,
+    /// Both ends are silent.
+    Idle,
+}
+
+impl Reason {
+    /// The status code of the close frame (RFC 6455 §7.4.1): an end that goes away.
+    const fn code(self) -> u16 {
+        match self {
+            Self::Stop | Self::Idle => 1001,
+        }
+    }
+}
+
+impl Tunnels {
+    /// `tasks` waits for them; at `stop` they close.
+    pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Self {
+        Self { tasks, stop }
+    }
+
+    /// Opens a tunnel as soon as both ends have let go of HTTP; until then no byte passes.
+    pub(super) fn open(&self, ends: Ends, lease: Lease) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let opened = tokio::time::timeout(OPENING, async { tokio::try_join!(ends.client, ends.server) });
+            match stop.run_until_cancelled(opened).await {
+                Some(Ok(Ok((client, server)))) => Tunnel::between(client, server).run(&stop).await,
+                Some(Ok(Err(error))) => tracing::debug!(%error, "a tunnel did not open"),
+                Some(Err(_)) | None => tracing::debug!("a tunnel did not open in time"),
+            }
+            drop(lease);
+        });
+    }
+}
+
+type End = TokioIo<Upgraded>;
+type Direction = Pump<ReadHalf<End>, WriteHalf<End>>;
+
+struct Tunnel {
+    upward: Direction,
+    downward: Direction,
+    progress: Progress,
+}
+
+impl Tunnel {
+    fn between(client: Upgraded, server: Upgraded) -> Self {
+        let progress = Progress::start();
+        let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
+        let (from_server, to_server) = tokio::io::split(TokioIo::new(server));
+        Self {
+            upward: Pump::new(from_client, to_server, progress.clone()),
+            downward: Pump::new(from_server, to_client, progress.clone()),
+            progress,
+        }
+    }
+
+    async fn run(mut self, stop: &CancellationToken) {
+        let reason = match stop.run_until_cancelled(self.copy()).await {
+            Some(Ok(Ended::ByItself)) => return,
+            Some(Ok(Ended::Idle)) => Reason::Idle,
+            Some(Err(error)) => return tracing::debug!(%error, "a tunnel broke off"),
+            None => Reason::Stop,
+        };
+        tracing::debug!(?reason, "a tunnel is closed");
+        // Not in good form where an end does not take part; it closes all the same.
+        let _ = tokio::time::timeout(CLOSING, self.close(reason)).await;
+    }
+
+    async fn copy(&mut self) -> io::Result<Ended> {
+        let both = async { tokio::try_join!(self.upward.run(), self.downward.run()) };
+        match self.progress.wait(STREAM_IDLE_TIMEOUT, both).await {
+            Ok(ended) => ended.map(|_| Ended::ByItself),
+            Err(_) => Ok(Ended::Idle),
+        }
+    }
+
+    async fn close(&mut self, reason: Reason) -> io::Result<()> {
+        let [high, low] = reason.code().to_be_bytes();
+        // A mask hides content that somebody else chose from what stands between; this one is ours. So it is
+        // all zeros.
+        let (masked, plain) = ([0x88, 0x82, 0, 0, 0, 0, high, low], [0x88, 0x02, high, low]);
+        tokio::try_join!(self.upward.close(&masked), self.downward.close(&plain))?;
+        // Closing on bytes that lie unread would reset the connection, and the close frame would be lost.
+        tokio::try_join!(self.upward.drain(), self.downward.drain())?;
+        Ok(())
+    }
+}
+
+enum Ended {
+    ByItself,
+    Idle,
+}
