@@ -13,6 +13,7 @@ mod paths;
 mod store;
 mod support;
 mod traffic;
+mod upstreams;
 mod volume;
 mod walk;
 mod websockets;

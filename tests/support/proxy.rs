@@ -147,7 +147,7 @@ impl Setup {
             log,
             events,
             running: Some(running),
-            _folder: self.folder,
+            folder: self.folder,
         })
     }
 }
@@ -172,13 +172,18 @@ pub(crate) struct Proxy {
     log: Captured,
     events: Captured,
     running: Option<JoinHandle<()>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Proxy {
     /// A client that trusts its certificate.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.https, &self.certificate)
+    }
+
+    /// Where its files lie.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// A browser's cookies after logging in as `user`.
