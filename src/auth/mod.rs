@@ -23,29 +23,35 @@ pub enum AuthError {
 
 /// Why a proof was none: for the audit log alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
 pub enum Refusal {
     /// There is no such user.
-    #[error("unknown-user")]
     UnknownUser,
     /// The password is another one.
-    #[error("wrong-password")]
     WrongPassword,
     /// The password is right, but the user is disabled.
-    #[error("disabled")]
     Disabled,
     /// No password is empty, or so long.
-    #[error("impossible-password")]
     ImpossiblePassword,
+}
+
+impl Refusal {
+    /// The word for the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownUser => "unknown-user",
+            Self::WrongPassword => "wrong-password",
+            Self::Disabled => "disabled",
+            Self::ImpossiblePassword => "impossible-password",
+        }
+    }
 }
 
 impl AuthError {
     /// The word for the audit log.
-    pub fn reason(self) -> &'static str {
+    pub const fn reason(self) -> &'static str {
         match self {
-            Self::Refused(Refusal::UnknownUser) => "unknown-user",
-            Self::Refused(Refusal::WrongPassword) => "wrong-password",
-            Self::Refused(Refusal::Disabled) => "disabled",
-            Self::Refused(Refusal::ImpossiblePassword) => "impossible-password",
+            Self::Refused(refusal) => refusal.as_str(),
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
         }

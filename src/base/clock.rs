@@ -119,7 +119,8 @@ impl ClockHand {
     }
 }
 
-/// Measures elapsed time on the monotonic clock, for latencies only: nothing is decided by it.
+/// Measures elapsed time on the monotonic clock: for latencies and for how long something may be waited for. When a
+/// session ends is decided by a [`Clock`].
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 

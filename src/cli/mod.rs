@@ -1,5 +1,5 @@
-//! The command line. Exit codes: 0 done, 1 the thing checked does not hold, 2 usage or configuration, 3 a
-//! dependency is unreachable.
+//! The command line. Exit codes: 0 done, 1 what was asked does not hold, 2 usage or configuration, 3 somebody who
+//! was to be asked is unreachable.
 
 mod check;
 mod demo;
