@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -24,7 +24,7 @@ use super::patience::{Watch, Watched};
 use super::streams::{Paced, Resets, Streams};
 use super::{Handler, Peer};
 use crate::config::Limits;
-use crate::http::Scheme;
+use crate::http::{Body, Scheme};
 
 /// hyper's usual buffer for a head and what follows it.
 const HTTP1_BUFFER: usize = 8192 + 4096 * 100;
@@ -67,8 +67,9 @@ impl<H: Handler> Connections<H> {
         };
         let peer = Peer { address, scheme: Scheme::Https };
         match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => self.http2(stream, peer).await,
-            _ => self.http1(stream, peer).await,
+            // Boxed, so that a connection takes what its own protocol needs and not what the other would.
+            Some(b"h2") => Box::pin(self.http2(stream, peer)).await,
+            _ => Box::pin(self.http1(stream, peer)).await,
         }
     }
 
@@ -82,7 +83,7 @@ impl<H: Handler> Connections<H> {
         let service = service_fn(move |request: Request<Incoming>| {
             let (handler, under_way) = (handler.clone(), requests.request());
             async move {
-                let answer = handler.handle(request, peer).await;
+                let answer = answer_boxed(&handler, request, peer).await;
                 Ok::<_, Infallible>(answer.map(|body| Held { body, _until_the_end: under_way }))
             }
         });
@@ -113,7 +114,7 @@ impl<H: Handler> Connections<H> {
             let (handler, under_way) = (handler.clone(), requests.request());
             let unanswered = resets.request();
             async move {
-                let answer = handler.handle(request, peer).await;
+                let answer = answer_boxed(&handler, request, peer).await;
                 unanswered.answered();
                 let hold = |body| Held { body: Paced::new(body), _until_the_end: under_way };
                 Ok::<_, Infallible>(answer.map(hold))
@@ -132,6 +133,11 @@ impl<H: Handler> Connections<H> {
         let drive = Drive { watch, limits, ending, peer };
         drive.run(pin!(connection), http2::Connection::graceful_shutdown).await;
     }
+}
+
+/// The answer, from a future of its own: hyper keeps room for it as long as the connection lives, and it is large.
+async fn answer_boxed<H: Handler>(handler: &H, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    Box::pin(handler.handle(request, peer)).await
 }
 
 /// hyper's own bound on a head, above ours: what is too long is answered by us.
