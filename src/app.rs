@@ -92,6 +92,9 @@ pub enum StartError {
     /// The session secret cannot be read or made.
     #[error(transparent)]
     Development(#[from] development::DevelopmentError),
+    /// The file of sessions cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
     /// The users' file cannot be used.
     #[error(transparent)]
     Users(#[from] UsersFileError),
@@ -330,7 +333,7 @@ fn gateway(
 ) -> Result<(Arc<Gateway>, Background), StartError> {
     let secret = session_secret(config, world)?;
     let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
-    let store = store::open(&config.session.store, world.clock.clone(), world.random);
+    let store = store::open(&config.session.store, world.clock.clone(), world.random)?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(store, Arc::clone(metrics), audit.clone()));
     let around = Surroundings {
         store: Arc::clone(&store),

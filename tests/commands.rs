@@ -205,6 +205,30 @@ fn what_cannot_be_used_ends_the_start_with_the_way_out() {
     }
 }
 
+#[test]
+fn a_file_of_sessions_serves_one_process_and_is_not_made_by_a_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = SMALL.replace("memory:", "file:state/sessions.redb");
+    fs::write(folder.path().join("proxy.toml"), &text).unwrap();
+    assert_eq!(run(folder.path(), &["check"], "").code, 0);
+    assert!(!folder.path().join("state").exists());
+    let mut running = Running::start(foregate(folder.path(), &["run"]));
+    running.logged("serving https");
+    assert_eq!(run(folder.path(), &["check"], "").code, 0, "a check does not ask for the file");
+    let second = run(folder.path(), &["run"], "");
+    assert_eq!(second.code, 2);
+    assert!(second.stderr.contains("state/sessions.redb is in use by another foregate"), "{second:?}");
+    running.signal("TERM");
+    assert_eq!(running.ended(), Some(0));
+
+    fs::write(folder.path().join("state/sessions.redb"), "no database").unwrap();
+    let damaged = run(folder.path(), &["run"], "");
+    assert!(damaged.code == 2 && damaged.stderr.contains("move it away"), "{damaged:?}");
+    fs::write(folder.path().join("proxy.toml"), text.replace("state/", "proxy.toml/")).unwrap();
+    let nowhere = run(folder.path(), &["check"], "");
+    assert!(nowhere.code == 2 && nowhere.stderr.contains("must be writable"), "{nowhere:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_outlives_a_kill_and_the_program_ends_well_when_told() {
     let upstream = upstream().await;

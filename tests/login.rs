@@ -427,6 +427,44 @@ async fn sessions_outlive_the_proxy_and_a_restart_of_redis_with_persistence() {
     assert_eq!(second.client().get("/", &jar).await.status, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_in_a_file_outlive_restarts_and_end_to_the_second() {
+    let upstream = upstream().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("url = \"file:{}/sessions.redb\"", folder.path().display());
+    let start = |later: u64| {
+        let keys = "idle_timeout = \"1h\"\nabsolute_timeout = \"3h\"";
+        let proxy = proxy(&upstream).store(&store).session(keys).start();
+        proxy.clock.advance(Duration::from_secs(later));
+        proxy
+    };
+    let status = async |proxy: &Proxy, jar: &Jar| proxy.client().get("/", jar).await.status;
+
+    let first = start(0);
+    let (idle, busy) = (first.logged_in(ALICE).await, first.logged_in(BOB).await);
+    first.clock.advance(Duration::from_secs(3_590));
+    assert_eq!(status(&first, &idle).await, 200);
+    assert_eq!(status(&first, &busy).await, 200);
+    first.stopped().await;
+
+    let second = start(3_590 + 3_590);
+    assert_eq!(status(&second, &busy).await, 200, "a use outlives a restart");
+    second.clock.advance(Duration::from_secs(11));
+    assert_eq!(status(&second, &idle).await, 401, "idle for an hour and a second");
+    second.clock.advance(Duration::from_secs(3_400));
+    assert_eq!(status(&second, &busy).await, 200);
+    second.stopped().await;
+
+    let third = start(3 * 3_600 - 10);
+    assert_eq!(status(&third, &busy).await, 200);
+    third.clock.advance(Duration::from_secs(11));
+    assert_eq!(status(&third, &busy).await, 401, "used or not");
+    let copied = third.logged_in(ALICE).await;
+    assert_eq!(third.client().log_out(&mut copied.clone()).await.status, 303);
+    third.stopped().await;
+    assert_eq!(status(&start(3 * 3_600 + 1), &copied).await, 401, "a logout outlives a restart");
+}
+
 /// The answer once the store is back: within a second or so.
 async fn when_back(client: &Client, jar: &Jar) -> u16 {
     let started = Stopwatch::start();

@@ -1,9 +1,12 @@
-//! The stores: one contract for all of them, and what Redis's faults come to.
+//! The stores: one contract for all of them, and what the faults of each come to.
 
 mod contract;
+mod file;
+mod file_crash;
 mod redis_faults;
 mod redis_keys;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +32,11 @@ fn with_password(url: RedisUrl, password: &str) -> RedisUrl {
 fn open(url: StoreUrl, command_timeout: Duration, connect_timeout: Duration) -> Arc<dyn Store> {
     let key_prefix = "session:".to_owned();
     let config = config::Store { url, key_prefix, pool_size: 4, connect_timeout, command_timeout };
-    store::open(&config, Clock::system(), Random::system())
+    store::open(&config, Clock::system(), Random::system()).unwrap()
+}
+
+fn open_file(path: &Path) -> Arc<dyn Store> {
+    open(StoreUrl::File(path.to_owned()), AMPLE, AMPLE)
 }
 
 fn open_redis(url: RedisUrl) -> Arc<dyn Store> {

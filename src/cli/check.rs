@@ -8,6 +8,7 @@ use super::{ConfigFlag, Exit};
 use crate::auth::{LocalUsers, PasswordQueue};
 use crate::config::{self, Config, Environment, Fault, Severity};
 use crate::listener::Certificates;
+use crate::store;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -60,7 +61,7 @@ pub(super) fn check(args: &CheckArgs, flag: &ConfigFlag, environment: &Environme
     if outcome.ok { Exit::Done } else { Exit::Usage }
 }
 
-/// What the configuration names: certificates and users. Nothing is made that is not there.
+/// What the configuration names: certificates, the folder of sessions, users. Nothing is made that is not there.
 fn surroundings(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
     match Certificates::load(&config.tls.certificates) {
@@ -68,6 +69,9 @@ fn surroundings(config: &Config) -> Vec<Check> {
         Err(errors) => {
             checks.extend(errors.iter().map(|error| Check::new("tls.certificate", Status::Fail, error)));
         }
+    }
+    if let Err(error) = store::check(&config.session.store) {
+        checks.push(Check::new("session.store.url", Status::Fail, &error));
     }
     if let Some(local) = &config.auth.local {
         checks.push(match LocalUsers::open(local, PasswordQueue::new(config.login.hash_concurrency)) {

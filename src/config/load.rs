@@ -144,7 +144,8 @@ mod tests {
         assert_eq!((config.server.https.len(), config.server.http.len()), (1, 1));
         assert!(matches!(config.session.secret, SessionSecret::Given(_)));
         assert_eq!(config.session.cookie.name, "__Host-session");
-        assert!(matches!(config.session.store.url, StoreUrl::Memory));
+        let StoreUrl::File(sessions) = config.session.store.url else { panic!("a file is the default") };
+        assert_eq!(sessions, fixtures().join("sessions.redb"));
         assert_eq!(config.auth.local.unwrap().users, fixtures().join("users.toml"));
         assert_eq!(config.identity.headers.user.unwrap(), "x-forwarded-user");
         assert_eq!(config.upstreams[0].connect_timeout, Duration::from_secs(2));

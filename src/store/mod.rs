@@ -3,6 +3,7 @@
 //!
 //! Rank 4.
 
+mod file;
 mod memory;
 mod observed;
 mod redis;
@@ -13,6 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use file::OpenError;
 pub use observed::Observed;
 
 use crate::base::clock::{Clock, Timestamp};
@@ -20,12 +22,27 @@ use crate::base::handle::Handle;
 use crate::base::random::Random;
 use crate::config;
 
-/// The store that `config` names. Nothing is connected yet, so this succeeds where the store is away; the first
-/// call connects.
-pub fn open(config: &config::Store, clock: Clock, random: Random) -> Arc<dyn Store> {
-    match &config.url {
+/// The store that `config` names. A file is opened, and made where there is none; to a Redis nothing is connected
+/// yet, so this succeeds where it is away, and the first call connects.
+///
+/// # Errors
+/// Where a file cannot be used.
+pub fn open(config: &config::Store, clock: Clock, random: Random) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(match &config.url {
         config::StoreUrl::Memory => Arc::new(memory::MemoryStore::new(clock)),
+        config::StoreUrl::File(path) => Arc::new(file::FileStore::open(path, config.command_timeout, clock)?),
         config::StoreUrl::Redis(url) => Arc::new(redis::RedisStore::new(url, config, random)),
+    })
+}
+
+/// Whether [`open`] could write where it has to; nothing is made, locked or connected.
+///
+/// # Errors
+/// Where it could not.
+pub fn check(config: &config::Store) -> Result<(), OpenError> {
+    match &config.url {
+        config::StoreUrl::File(path) => file::probe(path),
+        config::StoreUrl::Memory | config::StoreUrl::Redis(_) => Ok(()),
     }
 }
 
@@ -97,7 +114,7 @@ pub struct Unavailable {
 /// Kinds of trouble with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trouble {
-    /// No connection could be made, or it broke.
+    /// No connection could be made, or it broke; a file could not be read or written.
     Connection,
     /// No answer in time.
     Timeout,

@@ -7,9 +7,10 @@ use foregate::base::clock::Clock;
 use foregate::base::handle::Handle;
 use foregate::config::StoreUrl;
 use foregate::store::{Store, Trouble};
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::{AMPLE, Sample, open, open_redis, record, redis_at, touch};
+use super::{AMPLE, Sample, open, open_file, open_redis, record, redis_at, touch};
 use crate::support::redis::RedisServer;
 
 /// A store, and what has to live as long as it.
@@ -20,6 +21,11 @@ struct Shelf<Keep> {
 
 fn memory() -> Shelf<()> {
     Shelf { store: open(StoreUrl::Memory, AMPLE, AMPLE), _keep: () }
+}
+
+fn file() -> Shelf<TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    Shelf { store: open_file(&folder.path().join("sessions.redb")), _keep: folder }
 }
 
 fn redis() -> Shelf<RedisServer> {
@@ -184,5 +190,5 @@ contract! {
         a_removed_session_is_gone_and_no_other,
         it_gives_a_sign_of_life,
     ];
-    memory, redis
+    memory, file, redis
 }

@@ -1,5 +1,6 @@
 //! `[session.store]`: where sessions lie.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::context::Context;
@@ -14,8 +15,8 @@ const REDIS_PORT: u16 = 6379;
 const MAX_POOL: usize = 1024;
 
 /// Kinds of stores that do not exist yet.
-const LATER: [&str; 7] =
-    ["file", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "redis+unix"];
+const LATER: [&str; 6] =
+    ["rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "redis+unix"];
 
 /// Where sessions lie, and how long the proxy waits for it.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Store {
 pub enum StoreUrl {
     /// `memory:` is forgotten at the end of the process.
     Memory,
+    /// `file:PATH` is an embedded database, for one process.
+    File(PathBuf),
     /// `redis://…`
     Redis(RedisUrl),
 }
@@ -57,11 +60,12 @@ pub struct RedisUrl {
 }
 
 pub(in super::super) fn read(section: &mut Section<'_>, context: Context<'_>) -> Store {
-    let mut url = section.value("url", kind::text_as(url), StoreUrl::Memory);
+    let default = StoreUrl::File(context.state("sessions.redb"));
+    let mut url = section.value("url", kind::text_as(|text| url(text, context)), default);
     let password = password(section, context);
     place_password(section, &mut url, password, context);
     if matches!(url, StoreUrl::Memory) && context.in_production() && section.sound("url") {
-        let remedy = "url = \"redis://HOST:6379/0\" keeps them";
+        let remedy = "leave it out, or write \"file:PATH\" or \"redis://HOST:6379/0\"";
         section.warn("url", "is \"memory:\": sessions end with the process", remedy);
     }
     Store {
@@ -118,9 +122,12 @@ fn place_password(
     }
 }
 
-fn url(text: &str) -> Result<StoreUrl, Complaint> {
+fn url(text: &str, context: Context<'_>) -> Result<StoreUrl, Complaint> {
     if text == "memory:" {
         return Ok(StoreUrl::Memory);
+    }
+    if let Some(path) = text.strip_prefix("file:") {
+        return file(path, context);
     }
     let Some(rest) = text.strip_prefix("redis://") else {
         // The rest of what looks like a URL may hold a password.
@@ -130,13 +137,25 @@ fn url(text: &str) -> Result<StoreUrl, Complaint> {
         } else {
             "is not the address of a store".to_owned()
         };
-        return Err(Complaint::new(what, "write \"redis://HOST:6379/0\" or \"memory:\""));
+        return Err(Complaint::new(what, "write \"file:PATH\", \"redis://HOST:6379/0\" or \"memory:\""));
     };
     redis(rest).map(StoreUrl::Redis).ok_or_else(|| {
         let remedy = "write redis://[USER]:[PASSWORD]@HOST:PORT/NUMBER, with anything but letters and digits in \
                       user and password percent-encoded";
         Complaint::new("is not the address of a Redis", remedy)
     })
+}
+
+/// `PATH`, or `///PATH` as other programs write it; two slashes would name a host.
+fn file(path: &str, context: Context<'_>) -> Result<StoreUrl, Complaint> {
+    let names_host = path.starts_with("//") && !path.starts_with("///");
+    if path.is_empty() || path.ends_with('/') || names_host {
+        return Err(Complaint::new(
+            format!("{path:?} is not the path of a file"),
+            "write \"file:sessions.redb\"",
+        ));
+    }
+    Ok(StoreUrl::File(context.state(path)))
 }
 
 /// `[USER]:[PASSWORD]@HOST:PORT/NUMBER`, of which the host alone must be there.
@@ -197,6 +216,8 @@ fn key_prefix(text: &str) -> Result<String, Complaint> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::super::reader::Fault;
     use super::super::super::testing::{development, lines, outcome, production};
     use super::*;
@@ -209,18 +230,46 @@ mod tests {
         let context = development(&[("REDIS_PASSWORD", "from outside")]);
         match store(text, context).unwrap().0.url {
             StoreUrl::Redis(redis) => redis,
-            StoreUrl::Memory => panic!("{text} is a Redis"),
+            _ => panic!("{text} is a Redis"),
         }
     }
 
+    fn file_of(text: &str, pairs: &[(&str, &str)]) -> PathBuf {
+        let (store, warnings) = store(text, production(pairs)).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let StoreUrl::File(path) = store.url else { panic!("{text:?} is a file") };
+        path
+    }
+
     #[test]
-    fn the_default_forgets_which_production_is_told() {
-        let (store_read, warnings) = store("", development(&[])).unwrap();
-        assert!(matches!(store_read.url, StoreUrl::Memory) && warnings.is_empty());
+    fn the_default_is_a_file_that_outlives_the_process() {
+        assert_eq!(file_of("", &[]), Path::new("/etc/foregate/sessions.redb"));
+        let (store_read, _) = store("", development(&[])).unwrap();
         assert_eq!((store_read.key_prefix.as_str(), store_read.pool_size), ("session:", 16));
         assert_eq!(store_read.connect_timeout, Duration::from_secs(1));
         assert_eq!(store_read.command_timeout, Duration::from_millis(250));
-        let (_, warnings) = store("", production(&[])).unwrap();
+    }
+
+    #[test]
+    fn a_file_lies_where_the_configuration_does_or_where_systemd_wants_it() {
+        for (url, path) in [
+            ("file:a/b.redb", "/etc/foregate/a/b.redb"),
+            ("file:/srv/a.redb", "/srv/a.redb"),
+            ("file:///srv/a.redb", "/srv/a.redb"),
+        ] {
+            assert_eq!(file_of(&format!("url = {url:?}"), &[]), Path::new(path));
+            assert_eq!(file_of(&format!("url = {url:?}"), &[("STATE_DIRECTORY", "")]), Path::new(path));
+        }
+        let systemd = [("STATE_DIRECTORY", "/var/lib/foregate:/var/lib/other")];
+        assert_eq!(file_of("", &systemd), Path::new("/var/lib/foregate/sessions.redb"));
+        assert_eq!(file_of("url = \"file:/srv/a.redb\"", &systemd), Path::new("/srv/a.redb"));
+    }
+
+    #[test]
+    fn a_store_that_forgets_is_asked_for_which_production_wonders_about() {
+        let (store_read, warnings) = store("url = \"memory:\"", development(&[])).unwrap();
+        assert!(matches!(store_read.url, StoreUrl::Memory) && warnings.is_empty());
+        let (_, warnings) = store("url = \"memory:\"", production(&[])).unwrap();
         assert!(lines(&warnings)[0].starts_with("warning: url: is \"memory:\""));
     }
 
@@ -253,7 +302,9 @@ mod tests {
     #[test]
     fn what_is_no_store_is_refused_without_being_repeated() {
         for (url, says) in [
-            ("file:sessions.redb", "\"file:\" is not supported yet"),
+            ("file:", "is not the path of a file"),
+            ("file:sessions/", "is not the path of a file"),
+            ("file://host/sessions.redb", "is not the path of a file"),
             ("rediss://:hunter2@cache", "\"rediss:\" is not supported yet"),
             ("redis+sentinel://:hunter2@a,b/mymaster/0", "not supported yet"),
             ("redis+unix:///run/redis.sock", "not supported yet"),
