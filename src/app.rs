@@ -12,7 +12,7 @@ use crate::admin::{self, Admin, AdminParts};
 use crate::auth::{LocalUsers, PasswordQueue, UsersFileError};
 use crate::base::clock::Clock;
 use crate::base::random::Random;
-use crate::base::secret::Secret;
+use crate::base::signed::Secrets;
 use crate::config::{self, AdminSocket, Config, SessionSecret};
 use crate::development;
 use crate::endpoints::{self, Endpoints};
@@ -331,7 +331,7 @@ fn gateway(
     metrics: &Arc<Metrics>,
     tunnels: Tunnels,
 ) -> Result<(Arc<Gateway>, Background), StartError> {
-    let secret = session_secret(config, world)?;
+    let secrets = session_secrets(config, world)?;
     let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
     let store = store::open(&config.session.store, world.clock.clone(), world.random)?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(store, Arc::clone(metrics), audit.clone()));
@@ -342,7 +342,7 @@ fn gateway(
         audit: audit.clone(),
         metrics: Arc::clone(metrics),
     };
-    let (sessions, toucher) = Sessions::new(&config.session, &secret, around);
+    let (sessions, toucher) = Sessions::new(&config.session, &secrets, around);
     let (sessions, own_cookies) = (Arc::new(sessions), OwnCookies::new(&config.session.cookie.name));
     let users = local_users(config)?;
     let pages = Arc::new(Pages::new(&config.server.prefix, &config.login.title));
@@ -359,8 +359,9 @@ fn gateway(
     let endpoints = Endpoints::new(endpoints::Parts {
         prefix: config.server.prefix.clone(),
         default_redirect: config.login.default_redirect.clone(),
+        remember_me: config.login.remember_me,
         sessions: Arc::clone(&sessions),
-        forms: FormTokens::new(&secret, world.clock.clone(), world.random),
+        forms: FormTokens::new(&secrets, world.clock.clone(), world.random),
         users: users.clone(),
         pages: Arc::clone(&pages),
         audit: audit.clone(),
@@ -388,11 +389,12 @@ fn gateway(
     Ok((Arc::new(gateway), Background { toucher, store, upstreams, users, audit }))
 }
 
-fn session_secret(config: &Config, world: &World) -> Result<Secret<Vec<u8>>, StartError> {
-    match &config.session.secret {
-        SessionSecret::Given(secret) => Ok(secret.clone()),
-        SessionSecret::Generated(path) => Ok(development::session_secret(path, world.random)?),
-    }
+fn session_secrets(config: &Config, world: &World) -> Result<Secrets, StartError> {
+    let current = match &config.session.secret {
+        SessionSecret::Given(secret) => secret.clone(),
+        SessionSecret::Generated(path) => development::session_secret(path, world.random)?,
+    };
+    Ok(Secrets { current, previous: config.session.previous_secrets.clone() })
 }
 
 fn local_users(config: &Config) -> Result<Option<Arc<LocalUsers>>, StartError> {

@@ -78,6 +78,23 @@ fn a_password_is_read_from_a_line_and_its_hash_printed_alone() {
 }
 
 #[test]
+fn an_htpasswd_file_is_checked_but_left_to_its_own_tool() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "alice:$apr1$Qn0jdJEl$lYNjmhx1H4A1f6zNM1o8J.\n";
+    std::fs::write(folder.path().join("people"), text).unwrap();
+    for (args, input) in
+        [(["add", "bob"], "lion\n"), (["passwd", "alice"], "lion\n"), (["remove", "alice"], "")]
+    {
+        let refused = run(folder.path(), &[&["users", "--file", "people"], &args[..]].concat(), input);
+        assert_eq!((refused.code, refused.stderr.lines().count()), (2, 1), "{refused:?}");
+        assert!(
+            refused.stderr.contains("people is an htpasswd file, which foregate reads but does not change")
+        );
+    }
+    assert_eq!(std::fs::read_to_string(folder.path().join("people")).unwrap(), text);
+}
+
+#[test]
 fn users_are_kept_in_a_private_file() {
     let folder = tempfile::tempdir().unwrap();
     let users = |args: &[&str], input: &str| {

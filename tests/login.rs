@@ -340,53 +340,75 @@ async fn who_is_signed_in_is_sent_on_unless_they_want_to_be_somebody_else() {
     assert_eq!(client.visit("/_foregate/login?again=1", &jar).await.status, 200);
 }
 
+const LIFETIMES: &str = "idle_timeout = \"1h\"\nabsolute_timeout = \"3h\"\n\
+                         remember_idle_timeout = \"4h\"\nremember_absolute_timeout = \"12h\"";
+
+/// A kind of session: remembered or not, and how many seconds it may be idle; it lives three times as long.
+struct Kind {
+    is_remembered: bool,
+    idle: u64,
+}
+
+impl Kind {
+    async fn begin(&self, proxy: &Proxy, user: (&str, &str)) -> Jar {
+        if self.is_remembered { proxy.remembered(user).await } else { proxy.logged_in(user).await }
+    }
+}
+
 #[tokio::test]
 async fn a_session_ends_when_idle_and_at_its_absolute_end_to_the_second_whatever_redis_keeps() {
     let upstream = upstream().await;
     let redis = RedisServer::start();
     for store in ["url = \"memory:\"".to_owned(), format!("url = \"{}\"", redis.url())] {
-        let setup =
-            proxy(&upstream).store(&store).session("idle_timeout = \"1h\"\nabsolute_timeout = \"3h\"");
-        let proxy = setup.start();
-        let client = proxy.client();
-        let status = |jar: Jar| {
-            let client = client.clone();
-            async move { client.get("/", &jar).await.status }
-        };
-
-        let idle = proxy.logged_in(ALICE).await;
-        persist(&redis);
-        proxy.clock.advance(Duration::from_secs(3_598));
-        assert_eq!(status(idle.clone()).await, 200, "{store}");
-        wait_for_touch(&proxy, &redis, &store).await;
-        proxy.clock.advance(Duration::from_secs(3_598));
-        assert_eq!(status(idle.clone()).await, 200, "a use starts the pause anew: {store}");
-        wait_for_touch(&proxy, &redis, &store).await;
-        persist(&redis);
-        proxy.clock.advance(Duration::from_secs(3_601));
-        assert_eq!(status(idle.clone()).await, 401, "{store}");
-
-        let busy = proxy.logged_in(BOB).await;
-        for _ in 0..5 {
-            proxy.clock.advance(Duration::from_secs(2_100));
-            assert_eq!(status(busy.clone()).await, 200, "{store}");
-            wait_for_touch(&proxy, &redis, &store).await;
-        }
-        persist(&redis);
-        proxy.clock.advance(Duration::from_secs(298));
-        assert_eq!(status(busy.clone()).await, 200, "{store}");
-        proxy.clock.advance(Duration::from_secs(3));
-        assert_eq!(status(busy.clone()).await, 401, "used or not: {store}");
-        let reasons: Vec<_> = proxy.events("expired").iter().map(|event| event["reason"].clone()).collect();
-        if store.contains("redis") {
-            assert_eq!(reasons, ["idle"]);
-            assert_eq!(
-                proxy.events("cookie_refused")[0]["reason"],
-                "aged",
-                "its age tells without the store"
-            );
+        for kind in [Kind { is_remembered: false, idle: 3_600 }, Kind { is_remembered: true, idle: 14_400 }] {
+            let proxy = proxy(&upstream).store(&store).session(LIFETIMES).start();
+            it_ends_when_idle(&proxy, &redis, &kind, &store).await;
+            it_ends_although_it_is_used(&proxy, &redis, &kind, &store).await;
+            if !store.contains("redis") {
+                continue; // A record that the store has dropped says nothing of its end.
+            }
+            let reasons: Vec<_> =
+                proxy.events("expired").iter().map(|event| event["reason"].clone()).collect();
+            if kind.is_remembered {
+                assert_eq!(reasons, ["idle"]);
+                let refused = &proxy.events("cookie_refused")[0];
+                assert_eq!(refused["reason"], "aged", "no session lives longer: the store is not asked");
+            } else {
+                assert_eq!(reasons, ["idle", "absolute"]);
+            }
         }
     }
+}
+
+async fn it_ends_when_idle(proxy: &Proxy, redis: &RedisServer, kind: &Kind, store: &str) {
+    let client = proxy.client();
+    let jar = kind.begin(proxy, ALICE).await;
+    for _ in 0..2 {
+        persist(redis);
+        proxy.clock.advance(Duration::from_secs(kind.idle - 1));
+        assert_eq!(client.get("/", &jar).await.status, 200, "a use starts the pause anew: {store}");
+        wait_for_touch(proxy, redis, store).await;
+    }
+    persist(redis);
+    proxy.clock.advance(Duration::from_secs(kind.idle));
+    assert_eq!(client.get("/", &jar).await.status, 401, "{store}");
+}
+
+async fn it_ends_although_it_is_used(proxy: &Proxy, redis: &RedisServer, kind: &Kind, store: &str) {
+    let client = proxy.client();
+    let jar = kind.begin(proxy, BOB).await;
+    let (step, absolute) = (kind.idle * 7 / 12, kind.idle * 3);
+    for _ in 0..5 {
+        proxy.clock.advance(Duration::from_secs(step));
+        assert_eq!(client.get("/", &jar).await.status, 200, "{store}");
+        wait_for_touch(proxy, redis, store).await;
+    }
+    persist(redis);
+    proxy.clock.advance(Duration::from_secs(absolute - 5 * step - 1));
+    assert_eq!(client.get("/", &jar).await.status, 200, "{store}");
+    persist(redis);
+    proxy.clock.advance(Duration::from_secs(1));
+    assert_eq!(client.get("/", &jar).await.status, 401, "used or not: {store}");
 }
 
 /// Takes Redis's own time to live away: the rule is the proxy's clock.

@@ -10,6 +10,7 @@ mod identity;
 mod limits;
 mod login;
 mod paths;
+mod session;
 mod store;
 mod support;
 mod traffic;

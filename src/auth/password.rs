@@ -1,4 +1,5 @@
-//! Passwords: hashed with argon2id (RFC 9106), off the threads that serve requests, and only so many at once.
+//! Passwords: hashed with argon2id (RFC 9106), or with bcrypt where a file from elsewhere has them so; off the
+//! threads that serve requests, and only so many at once.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -16,6 +17,9 @@ use crate::base::secret::Secret;
 /// Longer ones are refused before any work; nobody types them (in bytes).
 pub const LONGEST_PASSWORD: usize = 1024;
 
+/// bcrypt counts no more of a password (in bytes).
+pub(super) const LONGEST_FOR_BCRYPT: usize = 72;
+
 /// 19 MiB, two passes, one lane: the OWASP Password Storage Cheat Sheet's choice.
 const COST: (u32, u32, u32) = (19_456, 2, 1);
 
@@ -24,6 +28,8 @@ const WAITING_PER_PERMIT: usize = 16;
 
 /// The longest that one waits.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+const NOBODYS_SALT: &[u8; 16] = b"nobody's salt...";
 
 /// Hashes a new password; takes tens of milliseconds.
 ///
@@ -34,8 +40,7 @@ pub fn hash_password(password: &Secret<String>) -> Result<String, password_hash:
     Ok(hash.to_string())
 }
 
-/// What new hashes cost.
-pub(super) fn standard_params() -> Params {
+fn standard_params() -> Params {
     Params::new(COST.0, COST.1, COST.2, None).expect("the constants are within argon2's bounds")
 }
 
@@ -43,13 +48,48 @@ fn hasher(params: Params) -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
+/// The hash of a user's password.
+#[derive(Clone, Debug)]
+pub(super) enum StoredHash {
+    /// argon2id, and what it costs.
+    Argon2(Arc<PasswordHash>, Params),
+    /// bcrypt in its usual form, and its cost.
+    Bcrypt(Arc<str>, u32),
+}
+
+/// What it costs to check a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cost {
+    /// Memory, passes and lanes.
+    Argon2(Params),
+    /// The logarithm of the rounds.
+    Bcrypt(u32),
+}
+
+impl Cost {
+    /// What new hashes cost.
+    pub(super) fn standard() -> Self {
+        Self::Argon2(standard_params())
+    }
+}
+
+impl StoredHash {
+    /// What it costs to check a password against it.
+    pub(super) fn cost(&self) -> Cost {
+        match self {
+            Self::Argon2(_, params) => Cost::Argon2(params.clone()),
+            Self::Bcrypt(_, cost) => Cost::Bcrypt(*cost),
+        }
+    }
+}
+
 /// What a password is held against.
 #[derive(Clone, Debug)]
 pub(super) enum Check {
     /// A user's hash.
-    Against(Arc<PasswordHash>),
+    Against(StoredHash),
     /// Nobody's: the same work as with a hash of this cost, for nothing.
-    Pretend(Params),
+    Pretend(Cost),
 }
 
 /// Checks passwords, so many at once; the others wait, and beyond that nobody does.
@@ -106,10 +146,17 @@ impl Drop for Waiter<'_> {
 fn compare(password: &Secret<String>, check: Check) -> bool {
     let password = password.expose().as_bytes();
     match check {
-        Check::Against(hash) => Argon2::default().verify_password(password, &*hash).is_ok(),
-        Check::Pretend(params) => {
+        Check::Against(StoredHash::Argon2(hash, _)) => {
+            Argon2::default().verify_password(password, &*hash).is_ok()
+        }
+        Check::Against(StoredHash::Bcrypt(hash, _)) => bcrypt::verify(password, &hash).unwrap_or(false),
+        Check::Pretend(Cost::Argon2(params)) => {
             let wasted: Result<PasswordHash, _> =
-                hasher(params).hash_password_with_salt(password, b"nobody's salt...");
+                hasher(params).hash_password_with_salt(password, NOBODYS_SALT);
+            std::hint::black_box(wasted).is_ok_and(|_| false)
+        }
+        Check::Pretend(Cost::Bcrypt(cost)) => {
+            let wasted = bcrypt::hash_with_salt(password, cost, *NOBODYS_SALT);
             std::hint::black_box(wasted).is_ok_and(|_| false)
         }
     }
@@ -129,7 +176,12 @@ mod tests {
 
     fn hash_of(password: &str) -> Check {
         let hash = hasher(cheap()).hash_password_with_salt(password.as_bytes(), b"saltsaltsaltsalt");
-        Check::Against(Arc::new(hash.unwrap()))
+        Check::Against(StoredHash::Argon2(Arc::new(hash.unwrap()), cheap()))
+    }
+
+    fn bcrypt_of(password: &str) -> Check {
+        let hash = bcrypt::hash_with_salt(password, 4, *b"saltsaltsaltsalt").unwrap();
+        Check::Against(StoredHash::Bcrypt(hash.to_string().into(), 4))
     }
 
     #[test]
@@ -152,7 +204,23 @@ mod tests {
         ] {
             assert_eq!(queue.verify(secret(given), hash_of(hashed)).await, Ok(is_right));
         }
-        assert_eq!(queue.verify(secret("tiger"), Check::Pretend(cheap())).await, Ok(false));
+        for cost in [Cost::Argon2(cheap()), Cost::Bcrypt(4)] {
+            assert_eq!(queue.verify(secret("tiger"), Check::Pretend(cost)).await, Ok(false));
+        }
+    }
+
+    #[tokio::test]
+    async fn bcrypt_hashes_count_up_to_their_last_byte() {
+        let queue = PasswordQueue::new(None);
+        let longest = "x".repeat(LONGEST_FOR_BCRYPT);
+        for (hashed, given, is_right) in [
+            ("tiger", "tiger", true),
+            ("tiger", "Tiger", false),
+            (&longest, &longest, true),
+            (&longest, &longest[1..], false),
+        ] {
+            assert_eq!(queue.verify(secret(given), bcrypt_of(hashed)).await, Ok(is_right), "{given}");
+        }
     }
 
     #[tokio::test]

@@ -99,6 +99,7 @@ mod tests {
         Environment::from_pairs([
             ("SECRET_KEY", SECRET),
             ("OTHER_KEY", SECRET),
+            ("PREVIOUS_KEY", "fedcba9876543210fedcba9876543210"),
             ("REDIS_PASSWORD", "from outside"),
             ("EMPTY", ""),
         ])
@@ -158,6 +159,10 @@ mod tests {
         let config = load_fixture("complete.toml").unwrap().config;
         assert_eq!(config.server.public_port, Some(443));
         assert_eq!(config.server.prefix, "/sso");
+        assert_eq!(config.session.previous_secrets.len(), 1);
+        assert_eq!(config.session.remember_idle_timeout, Duration::from_secs(7 * 86_400));
+        assert_eq!(config.session.remember_absolute_timeout, Duration::from_secs(30 * 86_400));
+        assert!(!config.login.remember_me);
         assert_eq!(config.session.cookie.same_site, SameSite::Strict);
         assert_eq!(config.session.cookie.domain.as_deref(), Some("example.com"));
         let StoreUrl::Redis(redis) = config.session.store.url else { panic!("the file names a Redis") };
@@ -177,7 +182,10 @@ mod tests {
             assert!(!told.contains("hunter2") && !told.contains("0123456789"), "{told}");
         }
         let shown = format!("{:?}", load_fixture("complete.toml").unwrap());
-        assert!(!shown.contains(SECRET) && !shown.contains("from outside"), "{shown}");
+        assert!(
+            !shown.contains(SECRET) && !shown.contains("fedcba") && !shown.contains("from outside"),
+            "{shown}"
+        );
     }
 
     #[test]

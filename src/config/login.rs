@@ -18,6 +18,8 @@ pub struct Login {
     pub default_redirect: String,
     /// The providers by name, in their order on the page.
     pub providers: Vec<String>,
+    /// Whether a user may ask to stay signed in.
+    pub remember_me: bool,
     /// Password hashes computed at once; `None`: one per core.
     pub hash_concurrency: Option<NonZeroUsize>,
 }
@@ -33,6 +35,7 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server) -> Login {
             .into_iter()
             .map(str::to_owned)
             .collect(),
+        remember_me: section.value("remember_me", kind::boolean, true),
         hash_concurrency: NonZeroUsize::new(section.value("hash_concurrency", hashes, 0)),
     };
     let path = login.default_redirect.split(['?', '#']).next().unwrap_or_default();
@@ -73,6 +76,7 @@ mod tests {
         let login = login("").unwrap();
         assert_eq!((login.title.as_str(), login.default_redirect.as_str()), ("Sign in", "/"));
         assert_eq!(login.providers, ["local"]);
+        assert!(login.remember_me);
         assert_eq!(login.hash_concurrency, None);
     }
 

@@ -13,7 +13,7 @@ use crate::http::Problem;
 /// The largest form.
 const MOST_BYTES: usize = 16 * 1024;
 
-/// The most fields; ours have four.
+/// The most fields; ours have five.
 const MOST_FIELDS: usize = 32;
 
 /// The longest that one may take to arrive.

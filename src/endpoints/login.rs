@@ -11,9 +11,9 @@ use crate::auth::AuthError;
 use crate::base::identity::Identity;
 use crate::base::secret::Secret;
 use crate::http::{Body, Problem, Provenance, RequestContext, provenance};
-use crate::pages::{LoginPage, LoginProblem};
+use crate::pages::{LoginPage, LoginProblem, RememberBox};
 use crate::policy::ReturnTo;
-use crate::session::{Finding, NoSession};
+use crate::session::{Finding, NoSession, Remember};
 use crate::telemetry::{Event, Facts, LoginResult};
 
 /// When to come back after a moment of too much to do.
@@ -39,6 +39,7 @@ impl Parts {
         let page = LoginPage {
             return_to: wishes.return_to.as_deref().unwrap_or(""),
             signed_out: wishes.signed_out,
+            remember: self.remember_box(Remember::No),
             ..LoginPage::default()
         };
         match self.sessions.find(context, headers).await {
@@ -76,7 +77,8 @@ impl Parts {
                 return Ok(self.again(context, &headers, &form, self.refused(context, &form, error)));
             }
         };
-        let Ok(begun) = self.sessions.begin(context, &headers, &identity).await else {
+        let remember = self.remember(&form);
+        let Ok(begun) = self.sessions.begin(context, &headers, &identity, remember).await else {
             self.metrics.login_attempt(LoginResult::Unavailable);
             return Ok(self.again(context, &headers, &form, LoginProblem::StoreUnavailable));
         };
@@ -138,6 +140,7 @@ impl Parts {
             return_to: form.field("return_to"),
             username: form.field("username"),
             problem: Some(problem),
+            remember: self.remember_box(self.remember(form)),
             ..LoginPage::default()
         };
         let mut response = self.form(context, headers, page, status);
@@ -160,6 +163,19 @@ impl Parts {
         let mut response = page.into_response(status);
         add_cookies(&mut response, binding.set_cookie);
         response
+    }
+
+    /// What the user asked for; nobody stays signed in where that is not offered.
+    fn remember(&self, form: &Form) -> Remember {
+        if self.remember_me && form.field("remember") == "1" { Remember::Yes } else { Remember::No }
+    }
+
+    fn remember_box(&self, remember: Remember) -> RememberBox {
+        match remember {
+            _ if !self.remember_me => RememberBox::Hidden,
+            Remember::No => RememberBox::Empty,
+            Remember::Yes => RememberBox::Ticked,
+        }
     }
 
     /// Where a login leads: to `wish` where that is an address on this host, else to the configured place.

@@ -17,14 +17,12 @@ impl Parts {
         context: &RequestContext,
         headers: &HeaderMap,
     ) -> Result<Response<Body>, Refusal> {
-        let carried =
-            self.sessions.carried(context, headers).await.map_err(|_| Problem::LogoutUnavailable)?;
-        Ok(match carried.first() {
-            Some(session) => self.question(context, session, StatusCode::OK),
-            None => {
-                self.pages.logout(&LogoutPage { user: None, csrf_token: "" }).into_response(StatusCode::OK)
-            }
-        })
+        let found = self.sessions.find_all(context, headers).await.map_err(|_| Problem::LogoutUnavailable)?;
+        if let Some(session) = found.first() {
+            return Ok(self.question(context, session, StatusCode::OK));
+        }
+        let page = LogoutPage { user: None, csrf_token: "" };
+        Ok(self.pages.logout(&page).into_response(StatusCode::OK))
     }
 
     /// The answer. The session ends in the store before the browser is told to forget it: who cannot be signed
@@ -39,13 +37,14 @@ impl Parts {
             return Err(self.refuse_foreign(context, "origin"));
         }
         let form = Form::read(request).await?;
-        let carried = self.sessions.carried(context, &headers).await;
-        let carried = carried.map_err(|_| Problem::LogoutUnavailable)?;
-        if let Some(session) = carried.first() {
+        let found =
+            self.sessions.find_all(context, &headers).await.map_err(|_| Problem::LogoutUnavailable)?;
+        if let Some(first) = found.first() {
             let token = form.field("csrf_token");
-            if !carried.iter().any(|session| self.forms.is_session_token(context, &session.handle, token)) {
+            let fits = |session: &Session| self.forms.is_session_token(context, &session.handle, token);
+            if !found.iter().any(fits) {
                 let _ = self.refuse_foreign(context, "token");
-                return Ok(self.question(context, session, StatusCode::FORBIDDEN));
+                return Ok(self.question(context, first, StatusCode::FORBIDDEN));
             }
             let ended = self.sessions.end(context, &headers, "logout").await;
             ended.map_err(|_| Problem::LogoutUnavailable)?;

@@ -30,6 +30,8 @@ pub struct Parts {
     pub prefix: String,
     /// Where a login leads that came from nowhere.
     pub default_redirect: String,
+    /// Whether a user may ask to stay signed in.
+    pub remember_me: bool,
     /// What logging in and out is about.
     pub sessions: Arc<Sessions>,
     /// What proves that a form is ours.

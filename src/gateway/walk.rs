@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::VARY;
+use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -85,6 +85,18 @@ impl From<Response<Body>> for Answered {
     }
 }
 
+impl Answered {
+    /// Hands the browser its session cookie anew; no cache may keep that.
+    fn with_cookie(mut self, cookie: Option<HeaderValue>) -> Self {
+        if let Some(cookie) = cookie {
+            let headers = self.response.headers_mut();
+            headers.append(SET_COOKIE, cookie);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        self
+    }
+}
+
 impl Gateway {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
@@ -118,9 +130,10 @@ impl Gateway {
         }
         let route = self.route(context)?;
         let visitor = self.visitor(route, context, request.headers()).await?;
+        let cookie = renewed_cookie(context, &visitor);
         let permit = self.permit(route, context, visitor)?;
         let response = self.upstreams.forward(&permit, context, request).await?;
-        Ok(self.harden(response, &permit))
+        Ok(self.harden(response, &permit).with_cookie(cookie))
     }
 
     /// The same host and address by https; the host is one of ours.
@@ -172,8 +185,8 @@ impl Gateway {
         }
         let found = self.sessions.find(context, headers).await;
         let found = found.map_err(|_| Rejection::Problem(Problem::StoreUnavailable))?;
-        if let Finding::Session(session) = &found {
-            self.sessions.touch(session);
+        if let Finding::Session(found) = &found {
+            self.sessions.touch(&found.session);
         }
         Ok(found)
     }
@@ -185,7 +198,7 @@ impl Gateway {
         visitor: Finding,
     ) -> Result<Permit, Rejection> {
         let (session, why_not) = match visitor {
-            Finding::Session(session) => (Some(session), None),
+            Finding::Session(found) => (Some(found.session), None),
             Finding::Nobody(why_not) => (None, Some(why_not)),
         };
         match decide(route, &context.method, session.clone()) {
@@ -246,5 +259,15 @@ impl Gateway {
             headers.append(VARY, HeaderValue::from_static("Cookie"));
         }
         Answered { response, route: route.rule.path.as_str().into(), session: permit.session().cloned() }
+    }
+}
+
+/// The visitor's cookie under the newest secret, where it is due and this answer may carry it.
+fn renewed_cookie(context: &RequestContext, visitor: &Finding) -> Option<HeaderValue> {
+    match (visitor, context.kind) {
+        (Finding::Session(found), RequestKind::Navigation | RequestKind::FrameNavigation) => {
+            found.renewed.clone()
+        }
+        (Finding::Session(_), RequestKind::Script) | (Finding::Nobody(_), _) => None,
     }
 }

@@ -51,6 +51,21 @@ pub struct LoginPage<'a> {
     pub problem: Option<LoginProblem>,
     /// Whether somebody has just signed out.
     pub signed_out: bool,
+    /// The wish to stay signed in.
+    pub remember: RememberBox,
+}
+
+/// The box to tick for staying signed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RememberBox {
+    /// Nobody can.
+    #[default]
+    Hidden,
+    /// Not ticked.
+    Empty,
+    /// Ticked.
+    Ticked,
 }
 
 /// Why the login form is shown once more.
@@ -93,11 +108,11 @@ impl Pages {
 
     /// The login form.
     pub fn login(&self, login: &LoginPage<'_>) -> Page {
-        let LoginPage { csrf_token, return_to, username, problem, signed_out } = *login;
-        let (title, problem) = (&self.title, problem.map(Serde));
+        let LoginPage { csrf_token, return_to, username, problem, signed_out, remember } = *login;
+        let (title, problem, remember) = (&self.title, problem.map(Serde), Serde(remember));
         self.render(
             "login.html",
-            context! { title, csrf_token, return_to, username, problem, signed_out },
+            context! { title, csrf_token, return_to, username, problem, signed_out, remember },
             Framing::Refused,
         )
     }
@@ -162,7 +177,9 @@ mod tests {
     fn all(text: &str) -> Vec<(&'static str, String)> {
         let pages = Pages::new("/_foregate", text);
         let login = |problem, signed_out| {
-            let page = LoginPage { csrf_token: text, return_to: text, username: text, problem, signed_out };
+            let (csrf_token, return_to, username) = (text, text, text);
+            let remember = RememberBox::Ticked;
+            let page = LoginPage { csrf_token, return_to, username, problem, signed_out, remember };
             pages.login(&page).html
         };
         let mut all = vec![
@@ -238,6 +255,21 @@ mod tests {
         let password = html.split("id=\"password\"").nth(1).unwrap().split('>').next().unwrap();
         assert!(password.contains("autofocus") && password.contains("aria-invalid=\"true\""), "{password}");
         assert!(!password.contains("value="), "{password}");
+    }
+
+    #[test]
+    fn the_box_for_staying_signed_in_is_there_where_it_is_offered() {
+        let html = |remember| pages().login(&LoginPage { remember, ..LoginPage::default() }).html;
+        assert!(!html(RememberBox::Hidden).contains("remember"));
+        let tag = |remember| {
+            let html = html(remember);
+            assert!(html.contains("Keep me signed in on this device</label>"), "{html}");
+            html.split("id=\"remember\"").nth(1).unwrap().split('>').next().unwrap().to_owned()
+        };
+        let empty = tag(RememberBox::Empty);
+        assert!(empty.contains("type=\"checkbox\"") && empty.contains("value=\"1\""), "{empty}");
+        assert!(!empty.contains("checked"), "{empty}");
+        assert!(tag(RememberBox::Ticked).contains(" checked"));
     }
 
     #[test]

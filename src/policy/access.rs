@@ -96,6 +96,7 @@ mod tests {
     use crate::base::handle::Handle;
     use crate::base::identity::{Account, Identity};
     use crate::config::{HostPattern, Unauthenticated};
+    use crate::session::Remember;
 
     fn route(access: Access, groups: &[&str], users: &[&str]) -> Arc<Route> {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -125,6 +126,7 @@ mod tests {
             },
             logged_in_at: Timestamp::from_seconds(0),
             last_seen_at: Timestamp::from_seconds(0),
+            remember: Remember::No,
             idle_timeout: Duration::from_secs(60),
             ends_at: Timestamp::from_seconds(600),
         })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ::cookie::{Cookie, CookieBuilder, SameSite};
 use http::HeaderValue;
 
+use super::Remember;
 use crate::base::secret::Secret;
 use crate::config;
 
@@ -38,10 +39,11 @@ impl SessionCookie {
         self.config.same_site == config::SameSite::Strict
     }
 
-    /// Sets the cookie to `value`; `life` is what is left of the session's absolute timeout.
-    pub fn set(&self, value: &Secret<String>, life: Duration) -> HeaderValue {
+    /// Sets the cookie to `value`; `life` is what is left of the session's absolute timeout. Unless it is
+    /// persistent or its session remembered, it lives as long as the browser's own session.
+    pub fn set(&self, value: &Secret<String>, life: Duration, remember: Remember) -> HeaderValue {
         let mut cookie = self.build(value.expose());
-        if self.config.persistent {
+        if self.config.persistent || remember == Remember::Yes {
             cookie = cookie.max_age(max_age(life.min(LONGEST_MAX_AGE)));
         }
         if let Some(domain) = &self.config.domain {
@@ -100,19 +102,25 @@ mod tests {
 
     #[test]
     fn the_cookie_is_host_only_secure_and_out_of_scripts_reach() {
-        let set = SessionCookie::new(cookie()).set(&Secret::new("a.b.c".to_owned()), Duration::from_secs(60));
+        let value = Secret::new("a.b.c".to_owned());
+        let set = SessionCookie::new(cookie()).set(&value, Duration::from_secs(60), Remember::No);
         assert_eq!(set, "__Host-session=a.b.c; HttpOnly; SameSite=Lax; Secure; Path=/");
     }
 
     #[test]
-    fn a_persistent_one_lives_as_long_as_the_session_but_400_days_at_most() {
-        let persistent = SessionCookie::new(config::SessionCookie { persistent: true, ..cookie() });
-        let set = |days: u64| {
-            let life = Duration::from_secs(days * 86_400);
-            persistent.set(&Secret::new("v".to_owned()), life).to_str().unwrap().to_owned()
-        };
-        assert!(set(7).contains("; Max-Age=604800"), "{}", set(7));
-        assert!(set(1000).contains("; Max-Age=34560000"), "{}", set(1000));
+    fn a_persistent_or_remembered_one_lives_as_long_as_the_session_but_400_days_at_most() {
+        let persistent = config::SessionCookie { persistent: true, ..cookie() };
+        for (config, remember) in
+            [(persistent.clone(), Remember::No), (cookie(), Remember::Yes), (persistent, Remember::Yes)]
+        {
+            let cookie = SessionCookie::new(config);
+            let set = |days: u64| {
+                let life = Duration::from_secs(days * 86_400);
+                cookie.set(&Secret::new("v".to_owned()), life, remember).to_str().unwrap().to_owned()
+            };
+            assert!(set(7).ends_with("; Max-Age=604800"), "{}", set(7));
+            assert!(set(1000).ends_with("; Max-Age=34560000"), "{}", set(1000));
+        }
     }
 
     #[test]

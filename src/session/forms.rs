@@ -5,20 +5,18 @@ use std::time::Duration;
 use ::cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue};
 
+use super::carried::COOKIES_CHECKED;
 use super::value::{Id, SignedValues};
 use crate::base::base64url;
 use crate::base::clock::Clock;
 use crate::base::handle::Handle;
 use crate::base::random::Random;
 use crate::base::secret::Secret;
-use crate::base::signed::{Purpose, Signer};
+use crate::base::signed::{Purpose, Secrets, Signer};
 use crate::http::RequestContext;
 use crate::http::cookies::{self, LOGIN_COOKIE};
 
 const LOGIN_COOKIE_LIFE: Duration = Duration::from_secs(3_600);
-
-/// So many cookies of one name are looked at; more are somebody's attempt to make us work.
-pub(super) const COOKIES_CHECKED: usize = 4;
 
 /// Makes and checks the tokens.
 #[derive(Debug)]
@@ -39,13 +37,13 @@ pub struct FormBinding {
 }
 
 impl FormTokens {
-    /// Tokens under keys of `secret`.
-    pub fn new(secret: &Secret<Vec<u8>>, clock: Clock, random: Random) -> Self {
-        let login_cookie = Signer::derive(secret, Purpose::LoginCookie);
+    /// Tokens under keys of these `secrets`.
+    pub fn new(secrets: &Secrets, clock: Clock, random: Random) -> Self {
+        let login_cookie = Signer::derive(secrets, Purpose::LoginCookie);
         Self {
             login_cookies: SignedValues::new(login_cookie, LOGIN_COOKIE.to_owned(), LOGIN_COOKIE_LIFE),
-            login_forms: Signer::derive(secret, Purpose::LoginForm),
-            session_forms: Signer::derive(secret, Purpose::SessionForm),
+            login_forms: Signer::derive(secrets, Purpose::LoginForm),
+            session_forms: Signer::derive(secrets, Purpose::SessionForm),
             clock,
             random,
         }
@@ -70,7 +68,7 @@ impl FormTokens {
     pub fn is_login_token(&self, request: &RequestContext, headers: &HeaderMap, token: &str) -> bool {
         let Some(tag) = base64url::decode(token) else { return false };
         self.carried(request, headers)
-            .any(|nonce| self.login_forms.verify(&login_fields(request, &nonce), &tag))
+            .any(|nonce| self.login_forms.verify(&login_fields(request, &nonce), &tag).is_some())
     }
 
     /// The token for forms that act on a session.
@@ -82,8 +80,8 @@ impl FormTokens {
     /// Whether `token` was made for forms of this session.
     pub fn is_session_token(&self, request: &RequestContext, session: &Handle, token: &str) -> bool {
         let handle = session.to_string();
-        base64url::decode(token)
-            .is_some_and(|tag| self.session_forms.verify(&session_fields(request, &handle), &tag))
+        let fields = session_fields(request, &handle);
+        base64url::decode(token).is_some_and(|tag| self.session_forms.verify(&fields, &tag).is_some())
     }
 
     fn carried<'a>(
@@ -95,6 +93,7 @@ impl FormTokens {
         cookies::values(headers, LOGIN_COOKIE)
             .take(COOKIES_CHECKED)
             .filter_map(move |value| self.login_cookies.read(value, request.authority.host(), now).ok())
+            .map(|vouched| vouched.id)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sessions: what one is, how it travels, when it is over. Rank 5.
 
+mod carried;
 mod cookie;
 mod forms;
 mod id;
@@ -12,12 +13,13 @@ use std::time::Duration;
 
 pub use cookie::SessionCookie;
 pub use forms::{FormBinding, FormTokens};
-pub use sessions::{Begun, Finding, NoSession, Sessions, Surroundings};
+pub use sessions::{Begun, Finding, Found, NoSession, Sessions, Surroundings};
 pub use touch::Toucher;
 
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
 use crate::base::identity::Identity;
+use crate::config;
 
 /// Somebody's session, as its record told when it was looked up.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Session {
     pub logged_in_at: Timestamp,
     /// Its latest recorded use.
     pub last_seen_at: Timestamp,
+    /// Whether its user asked to stay signed in.
+    pub remember: Remember,
     /// The longest pause between two uses.
     pub idle_timeout: Duration,
     /// Its absolute end.
@@ -41,13 +45,63 @@ impl Session {
     fn is_over(&self, now: Timestamp) -> bool {
         now >= self.ends_at || now >= self.last_seen_at.plus(self.idle_timeout)
     }
+
+    /// How often at most a use is recorded: a sixtieth of the idle timeout, one second to five minutes.
+    fn touch_interval(&self) -> Duration {
+        (self.idle_timeout / 60).clamp(Duration::from_secs(1), Duration::from_secs(300))
+    }
+}
+
+/// Whether a session outlives the browser's, by its user's wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remember {
+    /// It ends with the browser's session, or sooner.
+    No,
+    /// It goes on, for longer.
+    Yes,
 }
 
 /// How long sessions live.
 #[derive(Clone, Copy, Debug)]
-pub struct Lifetimes {
+struct Lifetimes {
+    ordinary: Lifetime,
+    remembered: Lifetime,
+}
+
+/// How long one session lives.
+#[derive(Clone, Copy, Debug)]
+struct Lifetime {
     /// The longest pause between two uses.
-    pub idle: Duration,
+    idle: Duration,
     /// The longest life from login.
-    pub absolute: Duration,
+    absolute: Duration,
+}
+
+impl Lifetimes {
+    fn new(config: &config::Session) -> Self {
+        Self {
+            ordinary: Lifetime { idle: config.idle_timeout, absolute: config.absolute_timeout },
+            remembered: Lifetime {
+                idle: config.remember_idle_timeout,
+                absolute: config.remember_absolute_timeout,
+            },
+        }
+    }
+
+    fn of(&self, remember: Remember) -> Lifetime {
+        match remember {
+            Remember::No => self.ordinary,
+            Remember::Yes => self.remembered,
+        }
+    }
+
+    /// No session lives longer.
+    fn longest(&self) -> Duration {
+        self.ordinary.absolute.max(self.remembered.absolute)
+    }
+}
+
+/// When the store may forget a session that was last used at `seen`.
+fn forgotten_at(seen: Timestamp, idle: Duration, ends_at: Timestamp) -> Timestamp {
+    seen.plus(idle).min(ends_at)
 }

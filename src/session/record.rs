@@ -3,12 +3,10 @@
 //! `{"seen":1763800000,` … `,"mac":"…"}`: `seen` stands first and has a fixed width, so that a use is recorded
 //! in place; the tag covers the handle and every byte between the two members.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::id::{SessionId, VerifierKey};
-use super::{Lifetimes, Session};
+use super::{Lifetimes, Remember, Session};
 use crate::base::base64url;
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
@@ -43,6 +41,8 @@ pub(super) struct LoginFacts {
     pub(super) address: String,
     /// What the client called itself.
     pub(super) user_agent: Option<String>,
+    /// Whether the user asked to stay signed in.
+    pub(super) remember: Remember,
 }
 
 /// Why bytes from the store are no session.
@@ -102,10 +102,10 @@ impl Records {
             groups: identity.groups.clone(),
             logged_in_at: login.at.seconds(),
             factors: vec!["password".to_owned()],
-            expires_at: login.at.plus(self.lifetimes.absolute).seconds(),
+            expires_at: login.at.plus(self.lifetimes.of(login.remember).absolute).seconds(),
             address: login.address.clone(),
             user_agent: login.user_agent.clone(),
-            remember: false,
+            remember: login.remember == Remember::Yes,
             key: id.key().text(),
         };
         let json = serde_json::to_vec(&members).expect("strings and numbers are always JSON");
@@ -119,7 +119,7 @@ impl Records {
     pub(super) fn open(&self, handle: &Handle, record: &[u8], now: Timestamp) -> Result<Opened, RecordFault> {
         let (seen, inner, mac) = split(record).ok_or(RecordFault::Garbage)?;
         let mac: [u8; 32] = base64url::decode_array(mac).ok_or(RecordFault::Garbage)?;
-        if !self.signer.verify(&[handle.to_string().as_bytes(), inner], &mac) {
+        if self.signer.verify(&[handle.to_string().as_bytes(), inner], &mac).is_none() {
             return Err(RecordFault::Forged);
         }
         let members = read_members(inner)?;
@@ -129,6 +129,7 @@ impl Records {
     }
 
     fn session(&self, handle: Handle, seen: Timestamp, members: Members) -> Session {
+        let remember = if members.remember { Remember::Yes } else { Remember::No };
         Session {
             handle,
             identity: Identity {
@@ -140,7 +141,8 @@ impl Records {
             },
             logged_in_at: Timestamp::from_seconds(members.logged_in_at),
             last_seen_at: seen,
-            idle_timeout: self.lifetimes.idle,
+            remember,
+            idle_timeout: self.lifetimes.of(remember).idle,
             ends_at: Timestamp::from_seconds(members.expires_at),
         }
     }
@@ -190,31 +192,35 @@ fn read_members(inner: &[u8]) -> Result<Members, RecordFault> {
     serde_json::from_slice(&json).map_err(|_| RecordFault::Garbage)
 }
 
-impl Lifetimes {
-    /// When the store may forget a session that was last used at `seen`.
-    pub(super) fn forgotten_at(&self, seen: Timestamp, ends_at: Timestamp) -> Timestamp {
-        seen.plus(self.idle).min(ends_at)
-    }
-
-    /// How often at most a use is recorded: a sixtieth of the idle timeout, one second to five minutes.
-    pub(super) fn touch_interval(&self) -> Duration {
-        (self.idle / 60).clamp(Duration::from_secs(1), Duration::from_secs(300))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::Lifetime;
     use super::*;
     use crate::base::random::Random;
     use crate::base::secret::Secret;
-    use crate::base::signed::Purpose;
+    use crate::base::signed::{Purpose, Secrets};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_763_800_000);
 
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const DAY: Duration = Duration::from_secs(86_400);
+    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
     fn records() -> Records {
-        let secret = Secret::new(b"0123456789abcdef0123456789abcdef".to_vec());
-        let lifetimes = Lifetimes { idle: Duration::from_secs(3_600), absolute: Duration::from_secs(86_400) };
-        Records::new(Signer::derive(&secret, Purpose::Record), lifetimes)
+        let lifetimes = Lifetimes {
+            ordinary: Lifetime { idle: HOUR, absolute: DAY },
+            remembered: Lifetime { idle: 2 * DAY, absolute: 9 * DAY },
+        };
+        Records::new(signer(&[SECRET]), lifetimes)
+    }
+
+    /// The first secret signs.
+    fn signer(secrets: &[&[u8]]) -> Signer {
+        let mut secrets = secrets.iter().map(|secret| Secret::new(secret.to_vec()));
+        let current = secrets.next().unwrap();
+        Signer::derive(&Secrets { current, previous: secrets.collect() }, Purpose::Record)
     }
 
     fn alice() -> Identity {
@@ -228,7 +234,11 @@ mod tests {
     }
 
     fn sealed(id: &SessionId) -> Vec<u8> {
-        let login = LoginFacts { at: NOW, address: "192.0.2.7".to_owned(), user_agent: None };
+        sealed_by_a_login(id, Remember::No)
+    }
+
+    fn sealed_by_a_login(id: &SessionId, remember: Remember) -> Vec<u8> {
+        let login = LoginFacts { at: NOW, address: "192.0.2.7".to_owned(), user_agent: None, remember };
         records().seal(id, &alice(), &login)
     }
 
@@ -239,12 +249,34 @@ mod tests {
         let opened = records().open(&id.handle(), &record, NOW).unwrap();
         assert_eq!(opened.session.identity, alice());
         assert_eq!(opened.session.last_seen_at, NOW);
-        assert_eq!(opened.session.ends_at, NOW.plus(Duration::from_secs(86_400)));
+        assert_eq!((opened.session.idle_timeout, opened.session.ends_at), (HOUR, NOW.plus(DAY)));
         assert!(opened.key == id.key());
         let json: serde_json::Value = serde_json::from_slice(&record).unwrap();
         assert_eq!(json["seen"], 1_763_800_000);
         assert_eq!(json["user"], "alice");
         assert!(record.starts_with(b"{\"seen\":1763800000,"));
+    }
+
+    #[test]
+    fn a_remembered_session_has_timeouts_of_its_own() {
+        let id = SessionId::new(Random::system());
+        let record = sealed_by_a_login(&id, Remember::Yes);
+        let session = records().open(&id.handle(), &record, NOW).unwrap().session;
+        assert_eq!(session.remember, Remember::Yes);
+        assert_eq!((session.idle_timeout, session.ends_at), (2 * DAY, NOW.plus(9 * DAY)));
+        let text = String::from_utf8(record).unwrap();
+        assert!(text.contains(",\"remember\":true,"), "{text}");
+    }
+
+    #[test]
+    fn a_record_sealed_under_a_previous_secret_still_opens() {
+        let id = SessionId::new(Random::system());
+        let open = |secrets: &[&[u8]]| {
+            let records = Records { signer: signer(secrets), ..records() };
+            records.open(&id.handle(), &sealed(&id), NOW).map(drop)
+        };
+        assert_eq!(open(&[b"new", SECRET]), Ok(()));
+        assert_eq!(open(&[b"new"]), Err(RecordFault::Forged));
     }
 
     #[test]
@@ -274,8 +306,7 @@ mod tests {
         let (one, other) = (SessionId::new(Random::system()), SessionId::new(Random::system()));
         let fault = |records: Records| records.open(&other.handle(), &sealed(&one), NOW).unwrap_err();
         assert_eq!(fault(records()), RecordFault::Forged);
-        let stranger = Signer::derive(&Secret::new(vec![9; 32]), Purpose::Record);
-        assert_eq!(fault(Records { signer: stranger, ..records() }), RecordFault::Forged);
+        assert_eq!(fault(Records { signer: signer(&[&[9; 32]]), ..records() }), RecordFault::Forged);
     }
 
     #[test]

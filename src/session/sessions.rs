@@ -5,19 +5,18 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 
-use super::forms::COOKIES_CHECKED;
+use super::carried::{Carried, Presented};
 use super::id::SessionId;
 use super::record::{LoginFacts, RecordFault, Records};
 use super::touch::{TouchQueue, Toucher, touching};
 use super::value::{SignedValues, ValueFault};
-use super::{Lifetimes, Session, SessionCookie};
+use super::{Lifetimes, Remember, Session, SessionCookie, forgotten_at};
 use crate::base::base64url;
 use crate::base::clock::Clock;
 use crate::base::handle::Handle;
 use crate::base::identity::{Account, Identity};
 use crate::base::random::Random;
-use crate::base::secret::Secret;
-use crate::base::signed::{Purpose, Signer};
+use crate::base::signed::{Purpose, Secrets, Signer, Verified};
 use crate::config;
 use crate::http::{RequestContext, cookies};
 use crate::store::{NewSession, Store, Trouble, Unavailable};
@@ -61,9 +60,19 @@ pub struct Surroundings {
 #[derive(Debug)]
 pub enum Finding {
     /// Somebody's.
-    Session(Arc<Session>),
+    Session(Found),
     /// Nobody's.
     Nobody(NoSession),
+}
+
+/// A session that is alive.
+#[derive(Debug)]
+pub struct Found {
+    /// What is known of it.
+    pub session: Arc<Session>,
+    /// Its cookie under the secret that signs now, where the request's is under a previous one. Only for answers
+    /// to page navigations: a late one to a script could overwrite what a login beside it has just set.
+    pub renewed: Option<HeaderValue>,
 }
 
 /// Why a request has no session.
@@ -86,15 +95,15 @@ pub struct Begun {
 
 impl Sessions {
     /// Sessions as configured, and who records their use: to be run by the caller.
-    pub fn new(config: &config::Session, secret: &Secret<Vec<u8>>, around: Surroundings) -> (Self, Toucher) {
-        let lifetimes = Lifetimes { idle: config.idle_timeout, absolute: config.absolute_timeout };
+    pub fn new(config: &config::Session, secrets: &Secrets, around: Surroundings) -> (Self, Toucher) {
+        let lifetimes = Lifetimes::new(config);
         let cookie = SessionCookie::new(config.cookie.clone());
-        let (uses, toucher) = touching(Arc::clone(&around.store), lifetimes);
-        let signer = Signer::derive(secret, Purpose::SessionCookie);
+        let (uses, toucher) = touching(Arc::clone(&around.store));
+        let signer = Signer::derive(secrets, Purpose::SessionCookie);
         let sessions = Self {
             store: around.store,
-            values: SignedValues::new(signer, config.cookie.name.clone(), lifetimes.absolute),
-            records: Records::new(Signer::derive(secret, Purpose::Record), lifetimes),
+            values: SignedValues::new(signer, config.cookie.name.clone(), lifetimes.longest()),
+            records: Records::new(Signer::derive(secrets, Purpose::Record), lifetimes),
             lifetimes,
             cookie,
             uses,
@@ -111,35 +120,35 @@ impl Sessions {
         &self.cookie
     }
 
-    /// The session that the request's cookies carry.
+    /// The session that the request's cookies carry. Where they carry several that are alive, somebody planted one
+    /// of them, nobody can say which, and none counts.
     ///
     /// # Errors
     /// Where the store has to be asked and cannot answer: which says nothing about the session.
     pub async fn find(&self, request: &RequestContext, headers: &HeaderMap) -> Result<Finding, Unavailable> {
-        let found = self.look_up(request, headers).await;
-        self.metrics.cookie_verdict(match &found {
-            Ok((verdict, _)) => *verdict,
-            Err(_) => CookieVerdict::Unavailable,
-        });
-        let (verdict, session) = found?;
-        Ok(match (session, verdict) {
-            (Some(session), _) => Finding::Session(Arc::new(session)),
-            (None, CookieVerdict::Absent) => Finding::Nobody(NoSession::NoCookie),
-            (None, _) => Finding::Nobody(NoSession::BadCookie),
+        let mut looked_up = self.look_up(request, headers).await?;
+        Ok(match (looked_up.verdict, looked_up.alive.pop()) {
+            (CookieVerdict::Valid | CookieVerdict::OldKey, Some(alive)) => Finding::Session(Found {
+                renewed: self.renewed(request, &alive),
+                session: Arc::new(alive.session),
+            }),
+            (CookieVerdict::Absent, _) => Finding::Nobody(NoSession::NoCookie),
+            (_, _) => Finding::Nobody(NoSession::BadCookie),
         })
     }
 
-    /// Every session that the request's cookies carry and that is alive: where there are several, none of them
-    /// counts, but all of them can be ended.
+    /// Every session alive that the request's cookies carry: whoever logs out ends them all, also those that do not
+    /// count because they are several.
     ///
     /// # Errors
-    /// Where the store has to be asked and cannot answer.
-    pub async fn carried(
+    /// As [`Sessions::find`].
+    pub async fn find_all(
         &self,
         request: &RequestContext,
         headers: &HeaderMap,
     ) -> Result<Vec<Session>, Unavailable> {
-        self.alive(request, &self.read_cookies(request, headers).ids).await
+        let looked_up = self.look_up(request, headers).await?;
+        Ok(looked_up.alive.into_iter().map(|alive| alive.session).collect())
     }
 
     /// Takes notice that the session is used.
@@ -157,6 +166,7 @@ impl Sessions {
         request: &RequestContext,
         headers: &HeaderMap,
         identity: &Identity,
+        remember: Remember,
     ) -> Result<Begun, Unavailable> {
         self.end(request, headers, "login").await?;
         let id = SessionId::new(self.random);
@@ -164,11 +174,13 @@ impl Sessions {
             at: self.clock.now(),
             address: request.client.to_string(),
             user_agent: user_agent(headers),
+            remember,
         };
         self.put(&id, identity, &login).await?;
         self.metrics.session_created(&identity.account.provider);
         let value = self.values.issue(id.bytes(), self.cookie.scope(request.authority.host()), login.at);
-        Ok(Begun { handle: id.handle(), set_cookie: self.cookie.set(&value, self.lifetimes.absolute) })
+        let life = self.lifetimes.of(remember).absolute;
+        Ok(Begun { handle: id.handle(), set_cookie: self.cookie.set(&value, life, remember) })
     }
 
     /// Ends the sessions that the request's cookies carry.
@@ -181,7 +193,7 @@ impl Sessions {
         headers: &HeaderMap,
         reason: &'static str,
     ) -> Result<(), Unavailable> {
-        for id in self.read_cookies(request, headers).ids {
+        for Presented { id, .. } in self.read_cookies(request, headers).presented {
             let Some(session) = self.load(request, &id).await? else { continue };
             self.store.remove(&session.handle, &account_key(&session.identity.account)).await?;
             self.metrics.session_ended(reason);
@@ -192,45 +204,67 @@ impl Sessions {
     }
 
     async fn put(&self, id: &SessionId, identity: &Identity, login: &LoginFacts) -> Result<(), Unavailable> {
-        let ends_at = login.at.plus(self.lifetimes.absolute);
+        let lifetime = self.lifetimes.of(login.remember);
+        let ends_at = login.at.plus(lifetime.absolute);
         self.store
             .create(&NewSession {
                 handle: &id.handle(),
                 account: &account_key(&identity.account),
                 record: &self.records.seal(id, identity, login),
                 logged_in_at: login.at,
-                expires_at: self.lifetimes.forgotten_at(login.at, ends_at),
+                expires_at: forgotten_at(login.at, lifetime.idle, ends_at),
                 ends_at,
             })
             .await
     }
 
-    async fn look_up(
+    async fn look_up(&self, request: &RequestContext, headers: &HeaderMap) -> Result<LookedUp, Unavailable> {
+        let looked_up = self.look_up_uncounted(request, headers).await;
+        let verdict = looked_up.as_ref().map_or(CookieVerdict::Unavailable, |looked_up| looked_up.verdict);
+        self.metrics.cookie_verdict(verdict);
+        looked_up
+    }
+
+    async fn look_up_uncounted(
         &self,
         request: &RequestContext,
         headers: &HeaderMap,
-    ) -> Result<(CookieVerdict, Option<Session>), Unavailable> {
+    ) -> Result<LookedUp, Unavailable> {
         let carried = self.read_cookies(request, headers);
-        if carried.ids.is_empty() {
-            return Ok((carried.fault.map_or(CookieVerdict::Absent, verdict_of), None));
+        if carried.presented.is_empty() {
+            let verdict = carried.faults.first().map_or(CookieVerdict::Absent, |fault| verdict_of(*fault));
+            return Ok(LookedUp { verdict, alive: Vec::new() });
         }
-        let mut alive = self.alive(request, &carried.ids).await?;
-        if alive.len() > 1 {
-            // Somebody planted one of them, and nobody can say which.
-            self.refuse(request, "several-alive", alive.first().map(|session| session.handle));
-            alive.clear();
+        let mut alive = Vec::new();
+        for presented in carried.presented {
+            let session = self.load(request, &presented.id).await?;
+            let session = session.filter(|session| self.is_alive(request, session));
+            alive.extend(session.map(|session| Alive { session, presented }));
         }
-        let session = alive.pop();
-        Ok((if session.is_some() { CookieVerdict::Valid } else { CookieVerdict::Ended }, session))
+        let verdict = match &*alive {
+            [] => CookieVerdict::Ended,
+            [only] => match only.presented.under {
+                Verified::Current => CookieVerdict::Valid,
+                Verified::Previous => CookieVerdict::OldKey,
+            },
+            [first, ..] => {
+                self.refuse(request, "several-alive", Some(first.session.handle));
+                CookieVerdict::Ended
+            }
+        };
+        Ok(LookedUp { verdict, alive })
     }
 
-    async fn alive(&self, request: &RequestContext, ids: &[SessionId]) -> Result<Vec<Session>, Unavailable> {
-        let mut alive = Vec::new();
-        for id in ids {
-            let session = self.load(request, id).await?;
-            alive.extend(session.filter(|session| self.is_alive(request, session)));
+    /// The same id, signed anew.
+    fn renewed(&self, request: &RequestContext, alive: &Alive) -> Option<HeaderValue> {
+        let Alive { session, presented } = alive;
+        if presented.under == Verified::Current {
+            return None;
         }
-        Ok(alive)
+        let now = self.clock.now();
+        let scope = self.cookie.scope(request.authority.host());
+        let value = self.values.issue(presented.id.bytes(), scope, now);
+        Some(self.cookie.set(&value, session.ends_at.since(now), session.remember))
     }
 
     fn is_alive(&self, request: &RequestContext, session: &Session) -> bool {
@@ -244,20 +278,15 @@ impl Sessions {
         true
     }
 
-    /// The ids that the cookies vouch for: no I/O, one HMAC a cookie.
+    /// The ids that the cookies vouch for: no I/O, one HMAC a cookie and secret.
     fn read_cookies(&self, request: &RequestContext, headers: &HeaderMap) -> Carried {
         let scope = self.cookie.scope(request.authority.host());
         let now = self.clock.now();
-        let mut carried = Carried { ids: Vec::new(), fault: None };
-        for value in cookies::values(headers, self.cookie.name()).take(COOKIES_CHECKED) {
-            match self.values.read(value, scope, now).map(SessionId::from_bytes) {
-                Ok(id) if carried.ids.contains(&id) => {}
-                Ok(id) => carried.ids.push(id),
-                Err(fault) => {
-                    self.refuse(request, verdict_of(fault).as_str(), None);
-                    carried.fault = carried.fault.or(Some(fault));
-                }
-            }
+        let carried = Carried::read(cookies::values(headers, self.cookie.name()), |value| {
+            self.values.read(value, scope, now)
+        });
+        for fault in &carried.faults {
+            self.refuse(request, verdict_of(*fault).as_str(), None);
         }
         carried
     }
@@ -306,9 +335,15 @@ fn facts_of<'a>(request: &RequestContext, session: &'a Session) -> Facts<'a> {
     }
 }
 
-struct Carried {
-    ids: Vec<SessionId>,
-    fault: Option<ValueFault>,
+/// What a request's cookies amount to after the store was asked.
+struct LookedUp {
+    verdict: CookieVerdict,
+    alive: Vec<Alive>,
+}
+
+struct Alive {
+    session: Session,
+    presented: Presented,
 }
 
 fn verdict_of(fault: ValueFault) -> CookieVerdict {

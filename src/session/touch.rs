@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::record::{SEEN_OFFSET, seen_digits};
-use super::{Lifetimes, Session};
+use super::{Session, forgotten_at};
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
 use crate::store::{Store, Touch};
@@ -21,7 +21,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Takes notice of uses.
 #[derive(Clone, Debug)]
 pub(super) struct TouchQueue {
-    lifetimes: Lifetimes,
     queue: mpsc::Sender<(Handle, Touch)>,
 }
 
@@ -33,18 +32,18 @@ pub struct Toucher {
 }
 
 /// A queue and who works it off.
-pub(super) fn touching(store: Arc<dyn Store>, lifetimes: Lifetimes) -> (TouchQueue, Toucher) {
+pub(super) fn touching(store: Arc<dyn Store>) -> (TouchQueue, Toucher) {
     let (queue, uses) = mpsc::channel(QUEUE);
-    (TouchQueue { lifetimes, queue }, Toucher { store, uses })
+    (TouchQueue { queue }, Toucher { store, uses })
 }
 
 impl TouchQueue {
     /// The session is used at `now`; recorded where the last recorded use is long enough ago.
     pub(super) fn touch(&self, session: &Session, now: Timestamp) {
-        if now.since(session.last_seen_at) < self.lifetimes.touch_interval() {
+        if now.since(session.last_seen_at) < session.touch_interval() {
             return;
         }
-        let expires_at = self.lifetimes.forgotten_at(now, session.ends_at);
+        let expires_at = forgotten_at(now, session.idle_timeout, session.ends_at);
         let touch = Touch { offset: SEEN_OFFSET, digits: seen_digits(now), expires_at };
         if self.queue.try_send((session.handle, touch)).is_err() {
             tracing::debug!(handle = %session.handle, "a use goes unrecorded: the store is slow");

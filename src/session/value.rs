@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::base64url;
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
-use crate::base::signed::Signer;
+use crate::base::signed::{Signer, Verified};
 
 /// How far in the future a timestamp may lie: proxies' clocks differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -16,7 +16,16 @@ const LONGEST: usize = 43 + 1 + 11 + 1 + 43;
 /// What a value vouches for: 32 random bytes.
 pub(super) type Id = Secret<[u8; 32]>;
 
-/// Why a value is no proof of anything. It has cost no more than one HMAC.
+/// What a value of ours says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Vouched {
+    /// What it vouches for.
+    pub(super) id: Id,
+    /// Under which secret it does.
+    pub(super) under: Verified,
+}
+
+/// Why a value is no proof of anything. It has cost no more than one HMAC a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueFault {
     /// Not of the form, or not in its canonical form.
@@ -49,23 +58,22 @@ impl SignedValues {
         Secret::new(format!("{}.{timestamp}.{}", id.expose(), base64url::encode(signature)))
     }
 
-    /// The id that `value` carries.
+    /// What `value` vouches for.
     ///
     /// # Errors
     /// The first thing that is wrong with it, in the order form, signature, age.
-    pub(super) fn read(&self, value: &[u8], host: &str, now: Timestamp) -> Result<Id, ValueFault> {
+    pub(super) fn read(&self, value: &[u8], host: &str, now: Timestamp) -> Result<Vouched, ValueFault> {
         let (id_text, timestamp_text, signature) = split(value).ok_or(ValueFault::Malformed)?;
         let id = Secret::new(base64url::decode_array(id_text).ok_or(ValueFault::Malformed)?);
         let seconds = timestamp_seconds(timestamp_text).ok_or(ValueFault::Malformed)?;
         let signature: [u8; 32] = base64url::decode_array(signature).ok_or(ValueFault::Malformed)?;
-        if !self.signer.verify(&self.fields(host, id_text, timestamp_text), &signature) {
-            return Err(ValueFault::Forged);
-        }
+        let fields = self.fields(host, id_text, timestamp_text);
+        let under = self.signer.verify(&fields, &signature).ok_or(ValueFault::Forged)?;
         let issued = Timestamp::from_seconds(seconds);
         if issued > now.plus(CLOCK_SKEW) || now.since(issued) > self.longest_life {
             return Err(ValueFault::Aged);
         }
-        Ok(id)
+        Ok(Vouched { id, under })
     }
 
     fn fields<'a>(&'a self, host: &'a str, id: &'a [u8], timestamp: &'a [u8]) -> [&'a [u8]; 4] {
@@ -101,14 +109,15 @@ fn timestamp_seconds(text: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::signed::Purpose;
+    use crate::base::signed::{Purpose, Secrets};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_763_800_000);
     const DAY: Duration = Duration::from_secs(86_400);
 
     fn values(name: &str) -> SignedValues {
-        let secret = Secret::new(b"0123456789abcdef0123456789abcdef".to_vec());
-        SignedValues::new(Signer::derive(&secret, Purpose::SessionCookie), name.to_owned(), DAY)
+        let current = Secret::new(b"0123456789abcdef0123456789abcdef".to_vec());
+        let secrets = Secrets { current, previous: Vec::new() };
+        SignedValues::new(Signer::derive(&secrets, Purpose::SessionCookie), name.to_owned(), DAY)
     }
 
     fn issued() -> String {
@@ -119,7 +128,8 @@ mod tests {
     fn a_value_reads_back_for_its_host_and_name_only() {
         let value = issued();
         let read = |name: &str, host| values(name).read(value.as_bytes(), host, NOW);
-        assert_eq!(read("session", "app.test"), Ok(Secret::new([7; 32])));
+        let vouched = Vouched { id: Secret::new([7; 32]), under: Verified::Current };
+        assert_eq!(read("session", "app.test"), Ok(vouched));
         assert_eq!(read("session", "other.test"), Err(ValueFault::Forged));
         assert_eq!(read("other", "app.test"), Err(ValueFault::Forged));
     }

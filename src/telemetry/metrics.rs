@@ -21,6 +21,8 @@ const BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.2
 pub enum CookieVerdict {
     /// A session that is alive.
     Valid,
+    /// A session that is alive, but the value is signed under a previous secret.
+    OldKey,
     /// No cookie.
     Absent,
     /// Not a value of ours.
@@ -40,6 +42,7 @@ impl CookieVerdict {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Valid => "valid",
+            Self::OldKey => "old_key",
             Self::Absent => "absent",
             Self::Malformed => "malformed",
             Self::Forged => "forged",

@@ -70,6 +70,7 @@ mod tests {
     use crate::base::clock::Timestamp;
     use crate::base::handle::Handle;
     use crate::base::identity::{Account, Identity};
+    use crate::session::Remember;
 
     fn writer() -> IdentityWriter {
         let name = |name| Some(HeaderName::from_static(name));
@@ -96,6 +97,7 @@ mod tests {
             },
             logged_in_at: Timestamp::from_seconds(0),
             last_seen_at: Timestamp::from_seconds(0),
+            remember: Remember::No,
             idle_timeout: Duration::from_secs(60),
             ends_at: Timestamp::from_seconds(600),
         }

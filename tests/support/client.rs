@@ -169,12 +169,22 @@ impl Client {
         (user, password): (&str, &str),
         return_to: &str,
     ) -> Answer {
+        let fields = [("username", user), ("password", password), ("return_to", return_to)];
+        self.fill_in(jar, &fields).await
+    }
+
+    /// Logs in and asks to stay signed in.
+    pub(crate) async fn log_in_to_stay(&self, jar: &mut Jar, (user, password): (&str, &str)) -> Answer {
+        let fields = [("username", user), ("password", password), ("remember", "1")];
+        self.fill_in(jar, &fields).await
+    }
+
+    async fn fill_in(&self, jar: &mut Jar, fields: &[(&str, &str)]) -> Answer {
         let form = self.visit("/_foregate/login?again=1", jar).await;
         assert_eq!(form.status, 200, "{form:#?}");
         jar.take(&form);
         let token = form.field("csrf_token");
-        let fields =
-            [("username", user), ("password", password), ("return_to", return_to), ("csrf_token", &token)];
+        let fields = [fields, &[("csrf_token", &token)]].concat();
         let answer = self.post("/_foregate/login", jar, &fields).await;
         jar.take(&answer);
         answer

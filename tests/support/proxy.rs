@@ -34,6 +34,7 @@ pub(crate) struct Setup {
     routes: Vec<String>,
     sections: Vec<String>,
     store: String,
+    secret: String,
     session: String,
     users: String,
 }
@@ -46,6 +47,7 @@ pub(crate) fn proxy(upstream: &Upstream) -> Setup {
         routes: Vec::new(),
         sections: vec![format!("[upstream.app]\nservers = [\"http://{address}\"]")],
         store: "url = \"memory:\"".to_owned(),
+        secret: SECRET.to_owned(),
         session: String::new(),
         users: [user(ALICE, &["staff", "admins"]), user(BOB, &["staff"])].concat(),
     }
@@ -82,6 +84,18 @@ impl Setup {
         self
     }
 
+    /// Another secret than [`SECRET`].
+    pub(crate) fn secret(mut self, secret: &str) -> Self {
+        self.secret = secret.to_owned();
+        self
+    }
+
+    /// Another users' file than that of [`ALICE`] and [`BOB`].
+    pub(crate) fn users(mut self, text: &str) -> Self {
+        self.users = text.to_owned();
+        self
+    }
+
     /// Lines of `[session]`.
     pub(crate) fn session(mut self, keys: &str) -> Self {
         self.session = keys.to_owned();
@@ -89,7 +103,7 @@ impl Setup {
     }
 
     fn text(&self) -> String {
-        let Self { session, store, .. } = self;
+        let Self { secret, session, store, .. } = self;
         let routes = if self.routes.is_empty() {
             "[[route]]\nupstream = \"app\"\n".to_owned()
         } else {
@@ -99,7 +113,7 @@ impl Setup {
             "mode = \"development\"\n\
              [server]\nhttps = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n\
              [tls]\nself_signed = [\"{HOST}\", \"localhost\", \"127.0.0.1\"]\n\
-             [session]\nsecret = \"{SECRET}\"\n{session}\n\
+             [session]\nsecret = \"{secret}\"\n{session}\n\
              [session.store]\n{store}\n\
              {sections}\n{routes}\n",
             sections = self.sections.join("\n"),
@@ -190,6 +204,14 @@ impl Proxy {
     pub(crate) async fn logged_in(&self, user: (&str, &str)) -> Jar {
         let mut jar = Jar::default();
         let response = self.client().log_in(&mut jar, user, "").await;
+        assert_eq!(response.status, 303, "{response:#?}");
+        jar
+    }
+
+    /// A browser's cookies after logging in as `user`, who asked to stay signed in.
+    pub(crate) async fn remembered(&self, user: (&str, &str)) -> Jar {
+        let mut jar = Jar::default();
+        let response = self.client().log_in_to_stay(&mut jar, user).await;
         assert_eq!(response.status, 303, "{response:#?}");
         jar
     }

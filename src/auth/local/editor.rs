@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, value};
 
-use super::file::{UsersFile, UsersFileError, check_name, check_text};
+use super::file::{Form, UsersFile, UsersFileError, check_name, check_text};
 use crate::config::Faults;
 use crate::config::reader::Complaint;
 
@@ -61,6 +61,9 @@ pub enum EditError {
     /// What is in it already is no good.
     #[error(transparent)]
     File(#[from] UsersFileError),
+    /// It is somebody else's to change.
+    #[error("{} is an htpasswd file, which foregate reads but does not change (htpasswd -B {} NAME adds a user or changes a password, htpasswd -D removes one)", .0.display(), .0.display())]
+    Htpasswd(PathBuf),
     /// It is TOML that cannot be edited.
     #[error("cannot change {}: {source}", path.display())]
     Toml {
@@ -100,6 +103,9 @@ impl UsersEditor {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             read => read.map_err(failed)?,
         };
+        if Form::of(&text) == Form::Htpasswd {
+            return Err(EditError::Htpasswd(path));
+        }
         UsersFile::parse(&path, &text)?;
         let document = text.parse().map_err(|source| EditError::Toml { path: path.clone(), source })?;
         Ok(Self { path, document, _lock: lock })
@@ -266,6 +272,17 @@ mod tests {
         editor.save().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("[users.alice]\npassword = \"{HASH}\"\n"));
+    }
+
+    #[test]
+    fn an_htpasswd_file_is_left_to_its_own_tool() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("people");
+        fs::write(&path, "alice:{SHA}x\n").unwrap();
+        let error = UsersEditor::open(&path).unwrap_err().to_string();
+        let path = path.display();
+        assert!(error.starts_with(&format!("{path} is an htpasswd file, ")), "{error}");
+        assert!(error.contains(&format!("htpasswd -B {path} NAME adds")), "{error}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `users.toml`: `[users.alice] password = "$argon2id$…"`, `email`, `name`, `groups`, `disabled`.
+//! `users.toml`: `[users.alice] password = "$argon2id$…"`, `email`, `name`, `groups`, `disabled`; or an htpasswd
+//! file, which is known by its shape.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use argon2::Params;
 use password_hash::phc::PasswordHash;
 
+use super::htpasswd;
+use crate::auth::password::{LONGEST_FOR_BCRYPT, LONGEST_PASSWORD, StoredHash};
 use crate::config::Faults;
 use crate::config::reader::{Complaint, Document, Section, Value, kind};
 
@@ -20,14 +23,24 @@ const LONGEST_NAME: usize = 128;
 /// The users by name.
 #[derive(Debug, Default)]
 pub(super) struct UsersFile {
+    form: Form,
     users: BTreeMap<String, User>,
+}
+
+/// How it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As `foregate users` does.
+    #[default]
+    Toml,
+    /// As Apache's `htpasswd` does.
+    Htpasswd,
 }
 
 /// One of them.
 #[derive(Debug)]
 pub(super) struct User {
-    pub(super) password: Arc<PasswordHash>,
-    pub(super) params: Params,
+    pub(super) password: StoredHash,
     pub(super) email: Option<String>,
     pub(super) name: Option<String>,
     pub(super) groups: Vec<String>,
@@ -62,8 +75,26 @@ impl UsersFile {
 
     /// Reads a text; `path` is for the faults' lines.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Faults> {
-        let (users, _) = Document::parse(path, text).read(|root| root.named("users", user))?;
-        Ok(Self { users: users.into_iter().flatten().collect() })
+        let form = Form::of(text);
+        let users = match form {
+            Form::Toml => {
+                let (users, _) = Document::parse(path, text).read(|root| root.named("users", user))?;
+                users.into_iter().flatten().collect()
+            }
+            Form::Htpasswd => htpasswd::parse(path, text)?,
+        };
+        Ok(Self { form, users })
+    }
+
+    /// Whether this can be a password of one of its users. bcrypt takes the first 72 bytes of a longer one for the
+    /// whole of it, and what a NUL repeats for the same.
+    pub(super) fn can_hold(&self, password: &str) -> bool {
+        let longest = match self.form {
+            Form::Toml => LONGEST_PASSWORD,
+            Form::Htpasswd if password.contains('\0') => return false,
+            Form::Htpasswd => LONGEST_FOR_BCRYPT,
+        };
+        !password.is_empty() && password.len() <= longest
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&User> {
@@ -79,6 +110,19 @@ impl UsersFile {
     }
 }
 
+impl Form {
+    /// By the first line that is neither empty nor a comment: `NAME:HASH` is htpasswd's. In TOML no colon stands
+    /// before a bracket, a quote or an equals sign.
+    pub(super) fn of(text: &str) -> Self {
+        let mut lines = text.lines().map(str::trim);
+        let first = lines.find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
+        match first.find(['[', '"', '\'', '=', ':']) {
+            Some(at) if first[at..].starts_with(':') => Self::Htpasswd,
+            _ => Self::Toml,
+        }
+    }
+}
+
 fn user(name: &str, section: &mut Section<'_>) -> Option<(String, User)> {
     if let Err(complaint) = check_name(name) {
         section.error("", complaint.what, complaint.remedy);
@@ -88,11 +132,7 @@ fn user(name: &str, section: &mut Section<'_>) -> Option<(String, User)> {
     let full_name = section.optional("name", plain_text);
     let groups = section.list("groups", plain_text, Vec::new());
     let disabled = section.value("disabled", kind::boolean, false);
-    let (password, params) = hash?;
-    Some((
-        name.to_owned(),
-        User { password: Arc::new(password), params, email, name: full_name, groups, disabled },
-    ))
+    Some((name.to_owned(), User { password: hash?, email, name: full_name, groups, disabled }))
 }
 
 /// Whether somebody can have this name: it stands in headers, in logs and on command lines.
@@ -126,7 +166,7 @@ fn plain_text(value: &Value<'_>) -> Result<String, Complaint> {
     Ok(text)
 }
 
-fn password(value: &Value<'_>) -> Result<(PasswordHash, Params), Complaint> {
+fn password(value: &Value<'_>) -> Result<StoredHash, Complaint> {
     kind::text_as(|text| {
         let remedy = "`foregate password` makes one, `foregate users passwd NAME` puts it here";
         let complain = |what: &str| Complaint::new(what, remedy);
@@ -139,7 +179,7 @@ fn password(value: &Value<'_>) -> Result<(PasswordHash, Params), Complaint> {
         if params.m_cost() > MOST.0 || params.t_cost() > MOST.1 || params.p_cost() > MOST.2 {
             return Err(complain("costs more than 1 GiB, 64 passes or 16 lanes"));
         }
-        Ok((hash, params))
+        Ok(StoredHash::Argon2(Arc::new(hash), params))
     })(value)
 }
 
@@ -165,6 +205,25 @@ mod tests {
         assert_eq!(file.find("alice").unwrap().email.as_deref(), Some("a@example.com"));
         assert!(file.find("b@example.com").unwrap().disabled);
         assert_eq!(file.all().count(), 2);
+    }
+
+    #[test]
+    fn the_first_line_that_says_something_tells_how_a_file_is_written() {
+        for text in ["alice:$2y$05$x", "# people\n\n  alice:x", "a b:x", "é:x", ":", "alice:{SHA}x="] {
+            assert_eq!(Form::of(text), Form::Htpasswd, "{text}");
+        }
+        for text in [
+            "",
+            "# alice:$2y$05$x\n",
+            "[users.alice]\npassword = \"a:b\"",
+            "[users.\"a:b\"]",
+            "\"users\".alice.password = \"a:b\"",
+            "'a:b' = 1",
+            "users.alice.password = \"a:b\"",
+            "alice",
+        ] {
+            assert_eq!(Form::of(text), Form::Toml, "{text}");
+        }
     }
 
     #[test]

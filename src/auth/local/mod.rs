@@ -2,6 +2,7 @@
 
 mod editor;
 mod file;
+mod htpasswd;
 
 use std::fs;
 use std::io;
@@ -10,13 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use argon2::Params;
 use sha2::{Digest, Sha256};
 
 pub use editor::{Details, EditError, Listed, UsersEditor};
 pub use file::UsersFileError;
 
-use super::password::{Check, LONGEST_PASSWORD, PasswordQueue, standard_params};
+use super::password::{Check, Cost, PasswordQueue};
 use super::{AuthError, Refusal};
 use crate::base::identity::{Account, Identity};
 use crate::base::secret::Secret;
@@ -77,15 +77,15 @@ impl LocalUsers {
     /// # Errors
     /// Where the password is not proven to be the user's.
     pub async fn authenticate(&self, user: &str, password: Secret<String>) -> Result<Identity, AuthError> {
-        // How long a password may be is no secret, and the length is the sender's own.
-        if password.expose().is_empty() || password.expose().len() > LONGEST_PASSWORD {
+        let users = self.users.load_full();
+        // What a password may be is no secret, whoever's it is.
+        if !users.can_hold(password.expose()) {
             return Err(AuthError::Refused(Refusal::ImpossiblePassword));
         }
-        let users = self.users.load_full();
         let found = users.find(user);
         let check = match found {
-            Some(found) => Check::Against(Arc::clone(&found.password)),
-            None => Check::Pretend(users.params_as_if_for(user)),
+            Some(found) => Check::Against(found.password.clone()),
+            None => Check::Pretend(users.cost_as_if_for(user)),
         };
         let is_right = self.queue.verify(password, check).await?;
         match found {
@@ -100,19 +100,13 @@ impl LocalUsers {
 impl UsersFile {
     /// The cost of checking an unknown user's password: that of some user of the file, the same one each time, so
     /// that in a file of several costs the time tells nobody which users exist.
-    fn params_as_if_for(&self, user: &str) -> Params {
+    fn cost_as_if_for(&self, user: &str) -> Cost {
         let digest = Sha256::digest(user.as_bytes());
         let number = u64::from_be_bytes(std::array::from_fn(|at| digest[at]));
-        let params: Vec<&Params> = self.all().map(|(_, user)| &user.params).collect();
-        let Some(last) = u64::try_from(params.len()).ok().filter(|count| *count > 0) else {
-            return standard_params();
-        };
-        usize::try_from(number % last)
-            .ok()
-            .and_then(|at| params.get(at))
-            .copied()
-            .cloned()
-            .unwrap_or_default()
+        let count = u64::try_from(self.all().count()).unwrap_or(u64::MAX);
+        let at = number.checked_rem(count).and_then(|at| usize::try_from(at).ok());
+        let somebody = at.and_then(|at| self.all().nth(at));
+        somebody.map_or_else(Cost::standard, |(_, user)| user.password.cost())
     }
 }
 
@@ -134,8 +128,9 @@ fn version(path: &std::path::Path) -> io::Result<Version> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::password::LONGEST_PASSWORD;
     use super::*;
-    use argon2::{Algorithm, Argon2, Version as Argon2Version};
+    use argon2::{Algorithm, Argon2, Params, Version as Argon2Version};
     use password_hash::PasswordHasher;
     use password_hash::phc::PasswordHash;
 
@@ -146,6 +141,10 @@ mod tests {
             hasher.hash_password_with_salt(password.as_bytes(), b"saltsaltsaltsalt").unwrap();
         hash.to_string()
     }
+
+    /// "tiger" and 72 times "x", as libxcrypt hashed them.
+    const TIGER: &str = "$2y$04$abcdefghijklmnopqrstuuoXEAgIDjMnun1kq3xCCZC6132Y0COXS";
+    const LONGEST: &str = "$2b$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i";
 
     fn users(text: &str) -> (tempfile::TempDir, LocalUsers) {
         let folder = tempfile::tempdir().unwrap();
@@ -210,13 +209,42 @@ mod tests {
             hash("tiger", 8),
             hash("lion", 16)
         );
-        let (_folder, users) = users(&text);
+        let cost = |memory| Cost::Argon2(Params::new(memory, 1, 1, Some(32)).unwrap());
+        assert_costs(&text, &[cost(8), cost(16)]);
+        let text = format!("alice:{TIGER}\nbob:{}\n", TIGER.replace("$04$", "$06$"));
+        assert_costs(&text, &[Cost::Bcrypt(4), Cost::Bcrypt(6)]);
+        assert_costs("", &[Cost::standard()]);
+    }
+
+    /// Among many unknown users each of these costs is met, and no other; one name always costs the same.
+    fn assert_costs(text: &str, costs: &[Cost]) {
+        let (_folder, users) = users(text);
         let users = users.users.load();
-        let costs: std::collections::BTreeSet<u32> =
-            (0..100).map(|number| users.params_as_if_for(&format!("user{number}")).m_cost()).collect();
-        assert_eq!(costs, [8, 16].into());
-        let same = || users.params_as_if_for("nobody").m_cost();
-        assert_eq!(same(), same());
+        let met: Vec<Cost> = (0..100).map(|number| users.cost_as_if_for(&format!("user{number}"))).collect();
+        assert!(met.iter().all(|cost| costs.contains(cost)), "{:?}", met[0]);
+        assert!(costs.iter().all(|cost| met.contains(cost)), "{:?}", met[0]);
+        assert_eq!(users.cost_as_if_for("nobody"), users.cost_as_if_for("nobody"));
+    }
+
+    #[tokio::test]
+    async fn users_of_an_htpasswd_file_log_in_with_passwords_that_bcrypt_takes_whole() {
+        let (_folder, users) = users(&format!("# people\nalice:{TIGER}\nbob:{LONGEST}\n"));
+        let log_in = |name, password: &str| users.authenticate(name, Secret::new(password.to_owned()));
+        let alice = log_in("alice", "tiger").await.unwrap();
+        assert_eq!((alice.account, alice.email), (Account::local("alice"), None));
+        assert!(alice.groups.is_empty());
+        let longest = "x".repeat(72);
+        assert!(log_in("bob", &longest).await.is_ok());
+        for (name, password, why) in [
+            ("alice", "Tiger", Refusal::WrongPassword),
+            ("nobody", "tiger", Refusal::UnknownUser),
+            ("bob", &format!("{longest}y"), Refusal::ImpossiblePassword),
+            ("nobody", &format!("{longest}y"), Refusal::ImpossiblePassword),
+            ("alice", "tiger\0tiger", Refusal::ImpossiblePassword),
+            ("alice", "", Refusal::ImpossiblePassword),
+        ] {
+            assert_eq!(refusal(&users, name, password).await, AuthError::Refused(why), "{name} {password}");
+        }
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl fmt::Display for Complaint {
 pub struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
+    /// Those of a file that is read elsewhere; `None` where there are none.
+    pub fn of(faults: Vec<Fault>) -> Option<Self> {
+        (!faults.is_empty()).then_some(Self(faults))
+    }
+
     /// The faults, one a line of the display.
     pub fn as_slice(&self) -> &[Fault] {
         &self.0

@@ -13,6 +13,8 @@ use super::nearest::nearest;
 pub struct Section<'d> {
     document: &'d Document<'d>,
     table: Option<&'d DeTable<'d>>,
+    /// What the empty key stands for: the item itself, where this is one of a list.
+    item: Option<&'d Spanned<Value<'d>>>,
     path: String,
     /// Where faults of keys that are not there point to: the section's header.
     offset: usize,
@@ -21,7 +23,7 @@ pub struct Section<'d> {
 
 impl<'d> Section<'d> {
     pub(super) fn root(document: &'d Document<'d>, table: &'d DeTable<'d>) -> Self {
-        Self { document, table: Some(table), path: String::new(), offset: 0, known: Vec::new() }
+        Self { document, table: Some(table), item: None, path: String::new(), offset: 0, known: Vec::new() }
     }
 
     /// The value of `key`; `default` where it is left out, and as a stand-in where it does not fit.
@@ -77,6 +79,21 @@ impl<'d> Section<'d> {
             items.extend(self.noted(format!("{}[{index}]", self.path_of(key)), value, item));
         }
         if items.len() == array.len() { items } else { default }
+    }
+
+    /// The items of the list `key`, of which some may be values and others sections: each is read as what its
+    /// empty key holds.
+    pub fn items<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'_>) -> T) -> Vec<T> {
+        let Some(array) = self.array(key, "a list", "put it in brackets: [\"…\"]") else {
+            return Vec::new();
+        };
+        let mut read_all = Vec::new();
+        for (index, value) in array.iter().enumerate() {
+            let path = format!("{}[{index}]", self.path_of(key));
+            let item = Self { item: Some(value), ..self.within(path, None, value.span().start) };
+            read_all.push(item.read_by(&mut read));
+        }
+        read_all
     }
 
     /// The section `key` of this one.
@@ -158,9 +175,9 @@ impl<'d> Section<'d> {
         self.report(Severity::Warning, key, Complaint::new(what, remedy));
     }
 
-    /// The dotted path of `key` in the file.
+    /// The dotted path of `key` in the file; that of the section itself where it is empty.
     pub fn path_of(&self, key: &str) -> String {
-        join(&self.path, key)
+        if key.is_empty() { self.path.clone() } else { join(&self.path, key) }
     }
 
     pub(super) fn read_by<T>(mut self, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
@@ -178,12 +195,13 @@ impl<'d> Section<'d> {
                 None => format!("known here: {}", self.known.join(", ")),
             };
             let complaint = Complaint::new("unknown key", remedy);
-            self.document.report(Severity::Error, key.span().start, self.path_of(key.get_ref()), complaint);
+            let path = join(&self.path, key.get_ref());
+            self.document.report(Severity::Error, key.span().start, path, complaint);
         }
     }
 
     fn find(&self, key: &str) -> Option<&'d Spanned<Value<'d>>> {
-        self.table?.get(key)
+        if key.is_empty() { self.item } else { self.table?.get(key) }
     }
 
     fn ask(&mut self, key: &'static str) -> Option<&'d Spanned<Value<'d>>> {
@@ -204,7 +222,7 @@ impl<'d> Section<'d> {
     }
 
     fn within(&self, path: String, table: Option<&'d DeTable<'d>>, offset: usize) -> Self {
-        Self { document: self.document, table, path, offset, known: Vec::new() }
+        Self { document: self.document, table, item: None, path, offset, known: Vec::new() }
     }
 
     fn noted<T>(&self, path: String, value: &Spanned<Value<'_>>, outcome: Result<T, Complaint>) -> Option<T> {
@@ -296,6 +314,26 @@ mod tests {
                 "f:1:14: error: list[1]: a number stands where text is expected (put it in quotes)",
                 "f:1:17: error: list[2]: is empty (write something, or leave the key out)",
                 "f:1:21: error: list[3]: is in the list twice (keep one of the two)",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_item_may_be_a_value_or_a_section() {
+        let lines = faults("list = [\"a\", { b = 1 }, 2, { c = \"d\" }]", |root| {
+            root.items("list", |item| {
+                if item.has_table("") {
+                    item.table("", |table| table.optional("c", kind::text));
+                } else {
+                    item.optional("", kind::text);
+                }
+            });
+        });
+        assert_eq!(
+            lines,
+            [
+                "f:1:16: error: list[1].b: unknown key (known here: c)",
+                "f:1:25: error: list[2]: a number stands where text is expected (put it in quotes)",
             ]
         );
     }

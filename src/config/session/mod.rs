@@ -30,10 +30,16 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub struct Session {
     /// The secret that all keys are derived from.
     pub secret: SessionSecret,
+    /// What was signed under these counts, but nothing is any more.
+    pub previous_secrets: Vec<Secret<Vec<u8>>>,
     /// The longest pause between two uses.
     pub idle_timeout: Duration,
     /// The longest life from login.
     pub absolute_timeout: Duration,
+    /// The longest pause where the user asked to stay signed in.
+    pub remember_idle_timeout: Duration,
+    /// The longest life then.
+    pub remember_absolute_timeout: Duration,
     /// The cookie's attributes.
     pub cookie: SessionCookie,
     /// Where sessions lie.
@@ -50,20 +56,39 @@ pub enum SessionSecret {
 }
 
 pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<'_>) -> Session {
+    let secret = secret(section, context);
+    let previous_secrets = previous_secrets(section, &secret, context);
+    let mut span = |key, default| section.value(key, kind::whole_seconds, default);
     let session = Session {
-        secret: secret(section, context),
-        idle_timeout: section.value("idle_timeout", kind::whole_seconds, DAY),
-        absolute_timeout: section.value("absolute_timeout", kind::whole_seconds, 7 * DAY),
+        secret,
+        previous_secrets,
+        idle_timeout: span("idle_timeout", DAY),
+        absolute_timeout: span("absolute_timeout", 7 * DAY),
+        remember_idle_timeout: span("remember_idle_timeout", 30 * DAY),
+        remember_absolute_timeout: span("remember_absolute_timeout", 90 * DAY),
         cookie: section.table("cookie", |cookie| cookie::read(cookie, server, context)),
         store: section.table("store", |store| store::read(store, context)),
     };
-    if session.idle_timeout > session.absolute_timeout && section.sound("absolute_timeout") {
-        let (idle, absolute) = (span::format(session.idle_timeout), span::format(session.absolute_timeout));
-        let key = if section.has("idle_timeout") { "idle_timeout" } else { "absolute_timeout" };
-        let what = format!("a session may be idle for {idle}, but ends after {absolute}");
-        section.error(key, what, "make idle_timeout the shorter of the two");
-    }
+    let ordinary = [("idle_timeout", session.idle_timeout), ("absolute_timeout", session.absolute_timeout)];
+    let remembered = [
+        ("remember_idle_timeout", session.remember_idle_timeout),
+        ("remember_absolute_timeout", session.remember_absolute_timeout),
+    ];
+    check_timeouts(section, ordinary);
+    check_timeouts(section, remembered);
     session
+}
+
+/// No session is idle for longer than it lives.
+fn check_timeouts(section: &Section<'_>, pair: [(&'static str, Duration); 2]) {
+    let [(idle_key, idle), (absolute_key, absolute)] = pair;
+    if idle <= absolute || !section.sound(absolute_key) {
+        return;
+    }
+    let key = if section.has(idle_key) { idle_key } else { absolute_key };
+    let (idle, absolute) = (span::format(idle), span::format(absolute));
+    let what = format!("a session may be idle for {idle}, but ends after {absolute}");
+    section.error(key, what, format!("make {idle_key} the shorter of the two"));
 }
 
 /// In development a secret that nobody set is made and kept.
@@ -81,12 +106,33 @@ fn secret(section: &mut Section<'_>, context: Context<'_>) -> SessionSecret {
         return generated;
     }
     let Some(secret) = secret::resolve(section, "secret", source, context) else { return generated };
+    check_length(section, "secret", &secret);
+    SessionSecret::Given(secret)
+}
+
+fn check_length(section: &Section<'_>, key: &str, secret: &Secret<Vec<u8>>) {
     let length = secret.expose().len();
     if length < MIN_SECRET_BYTES {
         let what = format!("has {length} bytes, fewer than {MIN_SECRET_BYTES}");
-        section.error("secret", what, "`foregate secret` makes a good one");
+        section.error(key, what, "`foregate secret` makes a good one");
     }
-    SessionSecret::Given(secret)
+}
+
+fn previous_secrets(
+    section: &mut Section<'_>,
+    current: &SessionSecret,
+    context: Context<'_>,
+) -> Vec<Secret<Vec<u8>>> {
+    let read = section.items("previous_secrets", |item| {
+        let secret = secret::source(item, "", context)
+            .and_then(|source| secret::resolve(item, "", source, context))?;
+        check_length(item, "", &secret);
+        if matches!(current, SessionSecret::Given(current) if *current == secret) {
+            item.warn("", "is session.secret itself", "put a new one there: `foregate secret` makes it");
+        }
+        Some(secret)
+    });
+    read.into_iter().flatten().collect()
 }
 
 fn usual_variable(section: &Section<'_>) -> Option<Source> {
@@ -98,7 +144,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::server;
-    use super::super::testing::{development, outcome, production};
+    use super::super::testing::{development, lines, outcome, production};
     use super::*;
 
     const GOOD: &str = "0123456789abcdef0123456789abcdef";
@@ -116,6 +162,8 @@ mod tests {
         let session = session("", production(&[("SECRET_KEY", GOOD)])).unwrap();
         assert!(matches!(session.secret, SessionSecret::Given(secret) if secret.expose() == GOOD.as_bytes()));
         assert_eq!((session.idle_timeout, session.absolute_timeout), (DAY, 7 * DAY));
+        let remembered = (session.remember_idle_timeout, session.remember_absolute_timeout);
+        assert_eq!(remembered, (30 * DAY, 90 * DAY));
     }
 
     #[test]
@@ -147,12 +195,55 @@ mod tests {
     }
 
     #[test]
+    fn previous_secrets_come_from_the_same_places_as_the_secret_itself() {
+        let text = format!("session.previous_secrets = [\"{GOOD}\", {{ env = \"OLD\" }}]");
+        let old = GOOD.replace('0', "x");
+        let read = session(&text, development(&[("SECRET_KEY", &"n".repeat(32)), ("OLD", &old)])).unwrap();
+        let secrets: Vec<&[u8]> = read.previous_secrets.iter().map(|secret| &secret.expose()[..]).collect();
+        assert_eq!(secrets, [GOOD.as_bytes(), old.as_bytes()]);
+        assert!(session("", development(&[])).unwrap().previous_secrets.is_empty());
+    }
+
+    #[test]
+    fn a_previous_secret_is_held_to_the_rules_of_the_secret() {
+        for (text, says) in [
+            ("[\"short\"]", "session.previous_secrets[0]: has 5 bytes, fewer than 32"),
+            ("[{ env = \"GOOD\" }, { env = \"NONE\" }]", "previous_secrets[1]: the variable \"NONE\" is not"),
+            ("[{ envv = \"GOOD\" }]", "previous_secrets[0].envv: unknown key"),
+            ("[5]", "previous_secrets[0]: a number stands where text is expected"),
+            ("\"text\"", "previous_secrets: text stands where a list is expected"),
+        ] {
+            let text = format!("session.previous_secrets = {text}");
+            let faults = session(&text, development(&[("GOOD", GOOD)])).unwrap_err();
+            assert!(faults.concat().contains(says), "{text}: {faults:?}");
+        }
+        let inline = format!("session.previous_secrets = [\"{GOOD}\"]");
+        let faults = session(&inline, production(&[("SECRET_KEY", &"n".repeat(32))])).unwrap_err();
+        assert!(faults.concat().contains("which production refuses"), "{faults:?}");
+        assert!(!faults.concat().contains(GOOD));
+    }
+
+    #[test]
+    fn a_secret_that_never_changed_is_a_warning() {
+        let text = "session.previous_secrets = [{ env = \"SECRET_KEY\" }]";
+        let (_, warnings) = outcome(text, |root| {
+            let server = root.table("server", |section| server::read(section, production(&[])));
+            root.table("session", |section| read(section, &server, production(&[("SECRET_KEY", GOOD)])))
+        })
+        .unwrap();
+        let warning = "warning: session.previous_secrets[0]: is session.secret itself";
+        assert!(lines(&warnings).iter().any(|line| line.starts_with(warning)), "{warnings:?}");
+    }
+
+    #[test]
     fn idle_time_fits_into_a_sessions_life() {
         for (text, key) in [
             ("idle_timeout = \"8d\"", "idle_timeout"),
             ("absolute_timeout = \"1h\"", "absolute_timeout"),
             ("idle_timeout = \"0s\"", "idle_timeout"),
             ("absolute_timeout = \"x\"", "absolute_timeout"),
+            ("remember_idle_timeout = \"91d\"", "remember_idle_timeout"),
+            ("remember_absolute_timeout = \"29d\"", "remember_absolute_timeout"),
         ] {
             let faults = session(&format!("[session]\n{text}"), development(&[])).unwrap_err();
             assert!(faults[0].starts_with(&format!("error: session.{key}: ")), "{faults:?}");
