@@ -1,5 +1,7 @@
 //! The composition root: puts the rooms together, binds first and serves later.
 
+mod listeners;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,26 +10,24 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Admin, AdminParts};
+use crate::admin::AdminParts;
 use crate::auth::{LocalUsers, PasswordQueue, UsersFileError};
 use crate::base::clock::Clock;
 use crate::base::random::Random;
 use crate::base::signed::Secrets;
-use crate::config::{self, AdminSocket, Config, SessionSecret};
+use crate::config::{Config, SessionSecret};
 use crate::development;
 use crate::endpoints::{self, Endpoints};
 use crate::gateway::{Entrance, Gateway, Purpose, Routes};
 use crate::http::HeadLimits;
-use crate::listener::{
-    BindError, BindSocketError, CertificateError, Certificates, Doorkeeper, Ending, Listener, Shared,
-    Transport, bind, bind_local, server_config,
-};
+use crate::listener::{BindError, BindSocketError, CertificateError, Ending, Listener, Shared};
 use crate::pages::Pages;
 use crate::policy::{OwnCookies, StrictTransport};
 use crate::session::{FormTokens, Sessions, Surroundings, Toucher};
 use crate::store::{self, Observed, Store};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Logs, Metrics};
 use crate::upstream::{self, BodyLimits, IdentityWriter, Tunnels, Upstreams};
+use listeners::{Listeners, door};
 
 /// How often the users' file is looked at; a change takes effect within ten seconds.
 const USERS_EVERY: Duration = Duration::from_secs(3);
@@ -54,14 +54,6 @@ pub struct App {
     redirect_port: u16,
     grace: Duration,
     metrics: Arc<Metrics>,
-}
-
-/// Everything that is bound.
-#[derive(Debug)]
-struct Listeners {
-    https: Vec<Listener>,
-    http: Vec<Listener>,
-    admin: Admins,
 }
 
 /// What runs beside the requests.
@@ -223,105 +215,6 @@ async fn watch_users(users: Arc<LocalUsers>, audit: Audit, stop: CancellationTok
             Ok(Err(error)) => tracing::error!("the users' file is left as it was before: {error}"),
             Err(error) => tracing::error!(%error, "the users' file could not be looked at"),
         }
-    }
-}
-
-impl Listeners {
-    fn bind(config: &Config, world: &World, shared: &Shared) -> Result<Self, StartError> {
-        let mut listeners =
-            Self { https: Vec::new(), http: Vec::new(), admin: Admins::bind(config, shared)? };
-        if !config.server.https.is_empty() {
-            let files = development::certificate_files(config, world.clock.now())?;
-            let certificates = Certificates::load(&files).map_err(StartError::Certificates)?;
-            for (name, ends_at) in certificates.ends() {
-                shared.metrics.certificate_ends(&name, ends_at);
-            }
-            let tls = server_config(certificates, config.tls.min_version)?;
-            for address in &config.server.https {
-                let transport = Transport::Tls(Arc::clone(&tls));
-                listeners.https.push(Listener::new(bind(*address)?, transport, shared.clone()));
-            }
-        }
-        for address in &config.server.http {
-            listeners.http.push(Listener::new(bind(*address)?, Transport::Plain, shared.clone()));
-        }
-        Ok(listeners)
-    }
-}
-
-/// So many connections as the configuration allows, or as the process has descriptors for, if those are fewer: a
-/// request needs one to its upstream too, and the store, the logs and the next reload need some as well.
-fn door(limits: &config::Limits) -> Doorkeeper {
-    let descriptors = descriptors();
-    let most = descriptors.map_or(limits.connections, |all| limits.connections.min(all * 35 / 100));
-    if most < limits.connections {
-        tracing::info!(
-            most,
-            "fewer connections than server.limits.connections: descriptors are scarce (ulimit -n)"
-        );
-    }
-    Doorkeeper::new(most, limits.connections_per_client)
-}
-
-/// How many descriptors the process may have, once it has asked for all that it can get; `None`: any number.
-fn descriptors() -> Option<usize> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let allowed = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
-    allowed.and_then(|allowed| usize::try_from(allowed).ok())
-}
-
-/// Connections to the admin listener, which must answer when the others are full.
-const ADMIN_CONNECTIONS: usize = 64;
-
-/// The admin listeners. They outlive the others, to say that the process is ending; so they have connections of
-/// their own.
-#[derive(Debug)]
-struct Admins {
-    network: Option<Listener>,
-    local: Option<Listener>,
-    tasks: TaskTracker,
-}
-
-impl Admins {
-    fn bind(config: &Config, shared: &Shared) -> Result<Self, StartError> {
-        let tasks = TaskTracker::new();
-        let door = Doorkeeper::new(ADMIN_CONNECTIONS, None);
-        let shared = Shared { tasks: tasks.clone(), door, ..shared.clone() };
-        let network = match config.server.admin {
-            Some(address) => Some(Listener::new(bind(address)?, Transport::Plain, shared.clone())),
-            None => None,
-        };
-        let local = match &config.server.admin_socket {
-            AdminSocket::Off => None,
-            AdminSocket::At(path) => Some(bind_local(path)?),
-            AdminSocket::Chosen(path) => {
-                bind_local(path).inspect_err(|error| tracing::warn!("{error}; set server.admin_socket")).ok()
-            }
-        };
-        let local = local.map(|socket| Listener::local(socket, shared));
-        Ok(Self { network, local, tasks })
-    }
-
-    /// Serves until `quiet`.
-    async fn run(self, parts: Arc<AdminParts>, quiet: CancellationToken) {
-        let ending = Ending { finish: quiet.clone(), abort: quiet };
-        let serve = |listener: Option<Listener>, entrance| {
-            let admin = Admin::new(Arc::clone(&parts), entrance);
-            let ending = ending.clone();
-            async move {
-                if let Some(listener) = listener {
-                    listener.run(admin, ending).await;
-                }
-            }
-        };
-        tokio::join!(
-            serve(self.network, admin::Entrance::Network),
-            serve(self.local, admin::Entrance::Socket)
-        );
-        self.tasks.close();
-        self.tasks.wait().await;
     }
 }
 
