@@ -80,7 +80,7 @@ pub(super) fn advice(problem: Problem) -> Advice {
         ),
         Problem::UriTooLong => (
             "The address is too long",
-            "Nobody can type that. Start again from the front page.",
+            "It is longer than this site takes. Start again from the front page.",
             Some(Action::Home),
         ),
         Problem::HeadersTooLarge => (
@@ -104,7 +104,7 @@ pub(super) fn advice(problem: Problem) -> Advice {
         }
         Problem::StoreUnavailable => (
             "Back in a moment",
-            "Right now nobody can check who is signed in. You have not been signed out, and nothing is lost.",
+            "Right now nobody can check who is signed in. You have not been signed out: try again in a moment.",
             Some(Action::TryAgain),
         ),
         Problem::LogoutUnavailable => (
@@ -114,7 +114,7 @@ pub(super) fn advice(problem: Problem) -> Advice {
         ),
         Problem::UpstreamUnreachable => (
             "The application does not answer",
-            "You are known here, but the application behind this site cannot be reached.",
+            "It cannot be reached right now. If you were sending something, see whether it arrived before you send it again.",
             Some(Action::TryAgain),
         ),
         Problem::UpstreamTimeout => (
@@ -125,9 +125,11 @@ pub(super) fn advice(problem: Problem) -> Advice {
         Problem::Busy => {
             ("Very busy", "Too much is going on right now. Wait for a few seconds.", Some(Action::TryAgain))
         }
-        Problem::InternalError => {
-            ("Something went wrong here", "It is our fault, not yours.", Some(Action::TryAgain))
-        }
+        Problem::InternalError => (
+            "Something went wrong here",
+            "It is our fault, not yours. If it happens again, tell whoever runs the site.",
+            Some(Action::TryAgain),
+        ),
     };
     Advice { heading, text, action }
 }
