@@ -50,23 +50,26 @@ impl DemoPage {
 mod tests {
     use super::*;
 
+    fn page(text: &str) -> String {
+        let header = |note| Header { name: text.to_owned(), value: text.to_owned(), note };
+        let headers = vec![header(Some("set by Foregate")), header(None)];
+        DemoPage { request: format!("GET /{text}"), user: Some(text.to_owned()), headers }.html()
+    }
+
     #[test]
-    fn the_page_shows_what_arrived_as_text() {
-        let header =
-            |name: &str, value: &str, note| Header { name: name.to_owned(), value: value.to_owned(), note };
-        let page = DemoPage {
-            request: "GET /<script>".to_owned(),
-            user: Some("alice".to_owned()),
-            headers: vec![
-                header("X-Forwarded-User", "<b>", Some("set by Foregate")),
-                header("Accept", "*/*", None),
-            ],
-        };
-        let html = page.html();
-        assert!(
-            html.contains("&lt;b&gt;") && html.contains("set by Foregate") && html.contains("alice"),
-            "{html}"
-        );
-        assert!(!html.contains("<script"));
+    fn what_arrived_is_shown_as_text() {
+        let harmless = page("HARMLESS");
+        for text in ["<b>", "\"><svg onload=alert(1)>", "</style><script>", "{{ 7*7 }}", "</table>"] {
+            assert_eq!(page(text), harmless.replace("HARMLESS", &escape::escaped(text)), "{text}");
+        }
+        assert_eq!(harmless.matches("set by Foregate").count(), 1);
+    }
+
+    #[test]
+    fn who_is_signed_in_can_sign_out_and_who_is_not_can_sign_in() {
+        let nobody = DemoPage { request: "GET /".to_owned(), user: None, headers: Vec::new() }.html();
+        assert!(nobody.contains("/_foregate/login") && !nobody.contains("/_foregate/logout"));
+        let somebody = page("alice");
+        assert!(somebody.contains("/_foregate/logout") && !somebody.contains("/_foregate/login\""));
     }
 }

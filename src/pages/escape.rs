@@ -9,7 +9,7 @@ pub(super) fn formatter(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Val
 }
 
 /// The five characters that mean something in text and in attributes, as references.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -8,6 +8,8 @@ mod demo;
 mod escape;
 mod page;
 mod problem;
+#[cfg(test)]
+mod testing;
 
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
@@ -136,13 +138,15 @@ impl Pages {
         self.render("problem.html", page, Framing::Refused)
     }
 
-    /// The small page in a frame, which leads out of it to the login at `address`.
+    /// The small page in a frame, which leads out of it to the login at `address`, an address on this host.
     pub fn login_outside_frame(&self, address: &str) -> Page {
+        debug_assert!(is_on_this_host(address), "{address}");
         self.render("frame.html", context! { address }, Framing::Allowed)
     }
 
     /// The small page that goes to `address`, an address on this host, once more.
     pub fn come_again(&self, address: &str) -> Page {
+        debug_assert!(is_on_this_host(address), "{address}");
         self.render("continue.html", context! { address }, Framing::Refused)
     }
 
@@ -161,51 +165,78 @@ impl Pages {
     }
 }
 
+/// Escaping keeps an address within its attribute; that it is no `javascript:` and no other site's is its maker's
+/// promise.
+fn is_on_this_host(address: &str) -> bool {
+    address.starts_with('/') && !address.starts_with("//") && !address.starts_with("/\\")
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use super::testing::tags;
     use super::*;
     use crate::base::random::Random;
 
-    const HOSTILE: [&str; 5] =
-        ["\"><svg onload=alert(1)>", "</script><script>", "javascript:alert(1)", "{{ 7*7 }}", "' onclick='x"];
+    const HARMLESS: &str = "HARMLESS";
+    const HOSTILE: [&str; 7] = [
+        "\"><svg onload=alert(1)>",
+        "</script><script>alert(1)</script>",
+        "javascript:alert(1)",
+        "{{ 7*7 }}{% raw %}",
+        "' onclick='alert(1)",
+        "0;url=\"'//evil.example/'\"",
+        "&quot;&#x3e;<!--",
+    ];
 
     fn pages() -> Pages {
         Pages::new("/_foregate", "Sign in")
     }
 
+    fn id() -> RequestId {
+        RequestId::new(Random::system())
+    }
+
     /// Every page, with `text` wherever somebody from outside could put it.
-    fn all(text: &str) -> Vec<(&'static str, String)> {
+    fn all(text: &str, id: RequestId) -> Vec<(String, String)> {
         let pages = Pages::new("/_foregate", text);
         let login = |problem, signed_out| {
             let (csrf_token, return_to, username) = (text, text, text);
             let remember = RememberBox::Ticked;
             let page = LoginPage { csrf_token, return_to, username, problem, signed_out, remember };
-            pages.login(&page).html
+            pages.login(&page)
         };
+        let on_this_host = format!("/{text}");
         let mut all = vec![
-            ("login", login(None, false)),
-            ("signed out", login(None, true)),
-            ("wrong", login(Some(LoginProblem::WrongCredentials), false)),
-            ("expired", login(Some(LoginProblem::Expired), false)),
-            ("busy", login(Some(LoginProblem::Busy), false)),
-            ("store", login(Some(LoginProblem::StoreUnavailable), false)),
-            ("logout", pages.logout(&LogoutPage { csrf_token: text, user: Some(text) }).html),
-            ("nobody", pages.logout(&LogoutPage { csrf_token: "", user: None }).html),
-            ("frame", pages.login_outside_frame(text).html),
-            ("continue", pages.come_again(text).html),
+            ("login".to_owned(), login(None, false)),
+            ("signed out".to_owned(), login(None, true)),
+            ("logout".to_owned(), pages.logout(&LogoutPage { csrf_token: text, user: Some(text) })),
+            ("nobody".to_owned(), pages.logout(&LogoutPage { csrf_token: "", user: None })),
+            ("frame".to_owned(), pages.login_outside_frame(&on_this_host)),
+            ("continue".to_owned(), pages.come_again(&on_this_host)),
         ];
-        let id = RequestId::new(Random::system());
-        all.extend(Problem::ALL.map(|problem| ("problem", pages.problem(problem, id).html)));
-        all
+        for problem in [
+            LoginProblem::WrongCredentials,
+            LoginProblem::Expired,
+            LoginProblem::Busy,
+            LoginProblem::StoreUnavailable,
+        ] {
+            all.push((format!("{problem:?}"), login(Some(problem), false)));
+        }
+        all.extend(Problem::ALL.map(|problem| (format!("{problem:?}"), pages.problem(problem, id))));
+        all.into_iter().map(|(name, page)| (name, page.html)).collect()
     }
 
     #[test]
     fn what_comes_from_outside_is_only_ever_text() {
+        let id = id();
         for text in HOSTILE {
-            for (name, html) in all(text) {
-                assert!(!html.contains(text) || !text.contains(['<', '"', '\'']), "{name}: {html}");
+            for ((name, harmless), (_, html)) in all(HARMLESS, id).iter().zip(all(text, id)) {
+                assert_eq!(html, harmless.replace(HARMLESS, &escape::escaped(text)), "{name}");
+                let (expected, found) = (tags(harmless), tags(&html));
                 assert!(
-                    !html.contains("<svg") && !html.contains("<script") && !html.contains(">49<"),
+                    expected.iter().map(testing::Tag::shape).eq(found.iter().map(testing::Tag::shape)),
                     "{name}"
                 );
             }
@@ -214,34 +245,54 @@ mod tests {
 
     #[test]
     fn no_page_has_a_script_or_an_inline_style() {
-        for (name, html) in all("text") {
-            for forbidden in ["<script", "<style", " style=", " onload=", " onclick=", "javascript:"] {
-                assert!(!html.contains(forbidden), "{name}: {forbidden}");
+        for (name, html) in all(HARMLESS, id()) {
+            for tag in tags(&html) {
+                assert!(
+                    !["script", "style", "base", "iframe"].contains(&tag.name.as_str()),
+                    "{name}: {tag:?}"
+                );
+                for (attribute, value) in &tag.attributes {
+                    assert!(!attribute.starts_with("on") && attribute != "style", "{name}: {tag:?}");
+                    assert!(!value.starts_with("javascript:"), "{name}: {tag:?}");
+                }
             }
         }
     }
 
     #[test]
     fn every_page_has_a_language_a_title_and_one_heading() {
-        for (name, html) in all("text") {
+        for (name, html) in all(HARMLESS, id()) {
             assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">"), "{name}: {html}");
-            assert_eq!(html.matches("<h1").count(), 1, "{name}");
             assert!(html.contains("<title>") && !html.contains("<title></title>"), "{name}");
-            assert_eq!(html.matches("<main").count(), 1, "{name}");
+            for once in ["h1", "main", "title"] {
+                assert_eq!(tags(&html).iter().filter(|tag| tag.name == once).count(), 1, "{name}: {once}");
+            }
         }
     }
 
     #[test]
-    fn forms_go_where_they_came_from_and_what_they_refer_to_exists() {
-        for (name, html) in all("text") {
-            for form in html.split("<form").skip(1) {
-                let tag = form.split('>').next().unwrap();
-                assert!(tag.contains("method=\"post\"") && !tag.contains("action"), "{name}: {tag}");
+    fn forms_go_where_they_came_from() {
+        for (name, html) in all(HARMLESS, id()) {
+            for tag in tags(&html) {
+                assert_eq!(tag.attribute("action").or(tag.attribute("formaction")), None, "{name}");
+                assert!(tag.name != "form" || tag.attribute("method") == Some("post"), "{name}");
             }
-            for attribute in ["aria-describedby=\"", "for=\"", "aria-labelledby=\""] {
-                for id in html.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
-                    assert!(html.contains(&format!("id=\"{id}\"")), "{name}: {attribute}{id}");
+        }
+    }
+
+    #[test]
+    fn what_is_referred_to_exists_once_and_every_field_has_a_label() {
+        for (name, html) in all(HARMLESS, id()) {
+            let tags = tags(&html);
+            let ids: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
+            assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "{name}: {ids:?}");
+            for tag in &tags {
+                for reference in ["for", "aria-describedby", "aria-labelledby"] {
+                    assert!(tag.attribute(reference).is_none_or(|id| ids.contains(&id)), "{name}: {tag:?}");
                 }
+                let is_field = tag.name == "input" && tag.attribute("type") != Some("hidden");
+                let is_labelled = |field| tags.iter().any(|tag| tag.attribute("for") == Some(field));
+                assert!(!is_field || tag.attribute("id").is_some_and(is_labelled), "{name}: {tag:?}");
             }
         }
     }
@@ -249,12 +300,55 @@ mod tests {
     #[test]
     fn after_a_failure_the_name_is_refilled_the_password_is_not_and_the_error_is_announced() {
         let problem = Some(LoginProblem::WrongCredentials);
-        let html = pages().login(&LoginPage { username: "alice", problem, ..LoginPage::default() }).html;
-        assert!(html.contains("value=\"alice\""), "{html}");
-        assert!(html.contains("role=\"alert\""), "{html}");
-        let password = html.split("id=\"password\"").nth(1).unwrap().split('>').next().unwrap();
-        assert!(password.contains("autofocus") && password.contains("aria-invalid=\"true\""), "{password}");
-        assert!(!password.contains("value="), "{password}");
+        let tags =
+            tags(&pages().login(&LoginPage { username: "alice", problem, ..LoginPage::default() }).html);
+        let by_id = |id| tags.iter().find(|tag| tag.attribute("id") == Some(id)).unwrap();
+        let (username, password) = (by_id("username"), by_id("password"));
+        assert_eq!(username.attribute("value"), Some("alice"));
+        assert_eq!((password.attribute("value"), password.attribute("autofocus")), (None, Some("")));
+        for field in [username, password] {
+            assert_eq!(field.attribute("aria-invalid"), Some("true"));
+            assert_eq!(field.attribute("aria-describedby"), Some("problem"));
+        }
+        assert_eq!(by_id("problem").attribute("role"), Some("alert"));
+    }
+
+    #[test]
+    fn what_is_nobodys_typing_error_blames_no_field() {
+        for problem in [LoginProblem::Expired, LoginProblem::Busy, LoginProblem::StoreUnavailable] {
+            let page = LoginPage { username: "alice", problem: Some(problem), ..LoginPage::default() };
+            let html = pages().login(&page).html;
+            assert!(html.contains("role=\"alert\"") && !html.contains("aria-invalid"), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn a_problem_page_says_which_request_it_is_about() {
+        let id = id();
+        for problem in Problem::ALL {
+            let html = pages().problem(problem, id).html;
+            assert!(html.contains(&id.to_string()), "{problem:?}");
+            assert!(html.contains(problem.status().as_str()), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_that_comes_again_does_so_by_itself_and_by_a_link() {
+        let tags = tags(&pages().come_again("/a;b?c='d'&e=\"").html);
+        let refresh = tags.iter().find(|tag| tag.attribute("http-equiv") == Some("refresh")).unwrap();
+        assert_eq!(refresh.attribute("content"), Some("0;url=/a;b?c=&#39;d&#39;&amp;e=&quot;"));
+        let link = tags.iter().find(|tag| tag.name == "a").unwrap();
+        assert_eq!(link.attribute("href"), Some("/a;b?c=&#39;d&#39;&amp;e=&quot;"));
+    }
+
+    #[test]
+    fn the_login_leads_out_of_a_frame() {
+        let tags = tags(&pages().login_outside_frame("/_foregate/login").html);
+        let link = tags.iter().find(|tag| tag.name == "a").unwrap();
+        assert_eq!(
+            (link.attribute("href"), link.attribute("target")),
+            (Some("/_foregate/login"), Some("_top"))
+        );
     }
 
     #[test]

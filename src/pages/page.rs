@@ -36,7 +36,7 @@ impl Page {
                 "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
                  frame-ancestors 'none'"
             }
-            Framing::Allowed => "default-src 'none'; style-src 'self'; base-uri 'none'",
+            Framing::Allowed => "default-src 'none'; style-src 'self'; form-action 'none'; base-uri 'none'",
         };
         let mut response = Response::new(Body::whole(self.html));
         *response.status_mut() = status;
@@ -56,5 +56,40 @@ impl Page {
             headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(framing: Framing) -> Response<Body> {
+        Page { html: String::new(), framing }.into_response(StatusCode::OK)
+    }
+
+    fn policy(response: &Response<Body>) -> Vec<&str> {
+        response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().split("; ").collect()
+    }
+
+    #[test]
+    fn every_page_forbids_what_it_does_not_need() {
+        for framing in [Framing::Refused, Framing::Allowed] {
+            let response = answer(framing);
+            for directive in ["default-src 'none'", "style-src 'self'", "base-uri 'none'"] {
+                assert!(policy(&response).contains(&directive), "{framing:?}: {directive}");
+            }
+            assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+            assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        }
+    }
+
+    #[test]
+    fn a_page_with_a_form_stands_in_no_frame_and_one_in_a_frame_has_no_form() {
+        let (refused, allowed) = (answer(Framing::Refused), answer(Framing::Allowed));
+        assert!(policy(&refused).contains(&"frame-ancestors 'none'"));
+        assert!(policy(&refused).contains(&"form-action 'self'"));
+        assert_eq!(refused.headers()[X_FRAME_OPTIONS], "DENY");
+        assert!(policy(&allowed).contains(&"form-action 'none'"));
+        assert!(!allowed.headers().contains_key(X_FRAME_OPTIONS));
     }
 }
