@@ -11,6 +11,7 @@ pub mod endpoints;
 pub mod gateway;
 pub mod http;
 pub mod listener;
+pub mod outgoing;
 pub mod pages;
 pub mod policy;
 pub mod session;

@@ -5,6 +5,7 @@ mod file;
 mod file_crash;
 mod redis_faults;
 mod redis_keys;
+mod redis_tls;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,14 +15,18 @@ use foregate::base::clock::{Clock, Timestamp};
 use foregate::base::handle::Handle;
 use foregate::base::random::Random;
 use foregate::base::secret::Secret;
-use foregate::config::{self, RedisUrl, StoreUrl};
+use foregate::config::{self, RedisAddress, RedisUrl, StoreUrl};
 use foregate::store::{self, NewSession, Store, Touch};
 
 /// What a test may take for granted that Redis answers in, on a busy machine.
 const AMPLE: Duration = Duration::from_secs(10);
 
 fn redis_at(port: u16) -> RedisUrl {
-    RedisUrl { host: "127.0.0.1".to_owned(), port, database: 0, user: None, password: None }
+    redis_by(RedisAddress::Tcp { host: "127.0.0.1".to_owned(), port })
+}
+
+fn redis_by(address: RedisAddress) -> RedisUrl {
+    RedisUrl { address, database: 0, user: None, password: None }
 }
 
 fn with_password(url: RedisUrl, password: &str) -> RedisUrl {
@@ -30,9 +35,13 @@ fn with_password(url: RedisUrl, password: &str) -> RedisUrl {
 
 /// A store that waits for commands, and for connections, as long as is said.
 fn open(url: StoreUrl, command_timeout: Duration, connect_timeout: Duration) -> Arc<dyn Store> {
-    let key_prefix = "session:".to_owned();
-    let config = config::Store { url, key_prefix, pool_size: 4, connect_timeout, command_timeout };
+    let config = config(url, command_timeout, connect_timeout);
     store::open(&config, Clock::system(), Random::system()).unwrap()
+}
+
+fn config(url: StoreUrl, command_timeout: Duration, connect_timeout: Duration) -> config::Store {
+    let key_prefix = "session:".to_owned();
+    config::Store { url, key_prefix, pool_size: 4, connect_timeout, command_timeout }
 }
 
 fn open_file(path: &Path) -> Arc<dyn Store> {

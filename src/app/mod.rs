@@ -21,6 +21,7 @@ use crate::endpoints::{self, Endpoints};
 use crate::gateway::{Entrance, Gateway, Purpose, Routes};
 use crate::http::HeadLimits;
 use crate::listener::{BindError, BindSocketError, CertificateError, Ending, Listener, Shared};
+use crate::outgoing::TlsError;
 use crate::pages::Pages;
 use crate::policy::{OwnCookies, StrictTransport};
 use crate::session::{FormTokens, Sessions, Surroundings, Toucher};
@@ -84,9 +85,12 @@ pub enum StartError {
     /// The session secret cannot be read or made.
     #[error(transparent)]
     Development(#[from] development::DevelopmentError),
-    /// The file of sessions cannot be used.
+    /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] store::OpenError),
+    /// The files that TLS with an upstream needs cannot be used.
+    #[error(transparent)]
+    Upstream(#[from] TlsError),
     /// The users' file cannot be used.
     #[error(transparent)]
     Users(#[from] UsersFileError),
@@ -248,7 +252,7 @@ fn gateway(
         audit: audit.clone(),
         metrics: Arc::clone(metrics),
     };
-    let upstreams = Arc::new(Upstreams::new(&config.upstreams, around));
+    let upstreams = Arc::new(Upstreams::new(&config.upstreams, around)?);
     let endpoints = Endpoints::new(endpoints::Parts {
         prefix: config.server.prefix.clone(),
         default_redirect: config.login.default_redirect.clone(),

@@ -9,6 +9,7 @@ use crate::auth::{LocalUsers, PasswordQueue};
 use crate::config::{self, Config, Environment, Fault, Severity};
 use crate::listener::Certificates;
 use crate::store;
+use crate::upstream;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -61,7 +62,7 @@ pub(super) fn check(args: &CheckArgs, flag: &ConfigFlag, environment: &Environme
     if outcome.ok { Exit::Done } else { Exit::Usage }
 }
 
-/// What the configuration names: certificates, the folder of sessions, users. Nothing is made that is not there.
+/// What the configuration names: certificates, the store's files, upstreams' authorities, users. Nothing is made that is not there.
 fn surroundings(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
     match Certificates::load(&config.tls.certificates) {
@@ -71,7 +72,12 @@ fn surroundings(config: &Config) -> Vec<Check> {
         }
     }
     if let Err(error) = store::check(&config.session.store) {
-        checks.push(Check::new("session.store.url", Status::Fail, &error));
+        checks.push(Check::new("session.store", Status::Fail, &error));
+    }
+    for config in &config.upstreams {
+        if let Err(error) = upstream::check(config) {
+            checks.push(Check::new(&format!("upstream.{}.ca", config.name), Status::Fail, &error));
+        }
     }
     if let Some(local) = &config.auth.local {
         checks.push(match LocalUsers::open(local, PasswordQueue::new(config.login.hash_concurrency)) {

@@ -72,7 +72,7 @@ fn sections(root: &mut Section<'_>, folder: &Path, environment: &Environment) ->
     let login = root.table("login", |section| login::read(section, &server));
     let auth = root.table("auth", |section| auth::read(section, &login, context));
     let identity = root.table("identity", identity::read);
-    let upstreams = root.named("upstream", upstream::read);
+    let upstreams = root.named("upstream", |name, section| upstream::read(name, section, context));
     let around = Surroundings { server: &server, login: &login, upstreams: &upstreams };
     let routes = route::read_all(root, around);
     let log = root.table("log", |section| log::read(section, context));
@@ -86,7 +86,7 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use super::super::{AuditTarget, HostPattern, SameSite, SessionSecret, StoreUrl};
+    use super::super::{AuditTarget, HostPattern, RedisAddress, SameSite, SessionSecret, StoreUrl};
     use super::*;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -166,9 +166,14 @@ mod tests {
         assert_eq!(config.session.cookie.same_site, SameSite::Strict);
         assert_eq!(config.session.cookie.domain.as_deref(), Some("example.com"));
         let StoreUrl::Redis(redis) = config.session.store.url else { panic!("the file names a Redis") };
-        assert_eq!((redis.port, redis.database, redis.user.as_deref()), (6380, 3, Some("proxy")));
+        assert_eq!((redis.database, redis.user.as_deref()), (3, Some("proxy")));
+        let RedisAddress::Tls { host, port, files } = redis.address else { panic!("the file names TLS") };
+        assert_eq!((host.as_str(), port), ("cache.example.com", 6380));
+        assert_eq!(files.ca.unwrap(), fixtures().join("redis-ca.pem"));
+        assert_eq!(files.certificate.unwrap().key, Path::new("/etc/foregate/redis.key"));
         assert_eq!(redis.password.unwrap().expose(), "from outside");
         assert_eq!(config.identity.headers.email, None);
+        assert_eq!(config.upstreams[1].tls.ca.as_deref(), Some(fixtures().join("app-ca.pem").as_path()));
         let names: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
         assert_eq!(names, ["wiki", "app"]);
         assert_eq!(config.routes[0].host, HostPattern::Subdomains(".example.com".to_owned()));

@@ -4,6 +4,7 @@
 //! Rank 2. Past this border nothing is checked twice: what a [`Config`] holds is valid.
 
 mod auth;
+mod client_tls;
 mod context;
 mod environment;
 mod host;
@@ -27,6 +28,7 @@ mod upstream;
 use std::path::PathBuf;
 
 pub use auth::{Auth, LocalAuth};
+pub use client_tls::ClientTls;
 pub use environment::Environment;
 pub use hsts::Hsts;
 pub use identity::{Identity, IdentityHeaders};
@@ -38,7 +40,8 @@ pub use reader::{Complaint, Fault, Faults, Severity};
 pub use route::{Access, HostPattern, Route, Unauthenticated};
 pub use server::{AdminSocket, Server};
 pub use session::{
-    MIN_SECRET_BYTES, RedisUrl, SameSite, Session, SessionCookie, SessionSecret, Store, StoreUrl,
+    MIN_SECRET_BYTES, RedisAddress, RedisUrl, SameSite, Session, SessionCookie, SessionSecret, Store,
+    StoreUrl,
 };
 pub use tls::{CertificateFiles, Tls, TlsVersion};
 pub use upstream::{HostHeader, ServerUrl, Upstream};

@@ -199,7 +199,8 @@ mod tests {
         outcome(&text, |root| {
             let server = root.table("server", |section| server::read(section, production(&[])));
             let login = root.table("login", |section| login::read(section, &server));
-            let upstreams = root.named("upstream", upstream::read);
+            let upstreams =
+                root.named("upstream", |name, section| upstream::read(name, section, production(&[])));
             read_all(root, Surroundings { server: &server, login: &login, upstreams: &upstreams })
         })
         .map(|(routes, _)| routes)

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use super::context::Context;
 use super::host;
 use super::reader::{Complaint, Section, kind};
+use super::{ClientTls, client_tls};
+use crate::http::Scheme;
 
 /// One application, under its own name.
 #[derive(Clone, Debug)]
@@ -20,14 +23,18 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Which `Host` it gets.
     pub host: HostHeader,
+    /// Whom we trust to name those of its servers that speak TLS.
+    pub tls: ClientTls,
 }
 
-/// `http://host:port`
+/// `http://host:port`, `https://host:port`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
-    /// A name or an address (IPv6 without brackets).
+    /// What is spoken there.
+    pub scheme: Scheme,
+    /// A name or an address (IPv6 without brackets). In TLS the certificate has to name it.
     pub host: String,
-    /// The port; 80 where the URL has none.
+    /// The port; the scheme's own where the URL has none.
     pub port: u16,
 }
 
@@ -42,7 +49,7 @@ pub enum HostHeader {
 
 const HOSTS: [(&str, HostHeader); 2] = [("keep", HostHeader::Keep), ("rewrite", HostHeader::Rewrite)];
 
-pub(super) fn read(name: &str, section: &mut Section<'_>) -> Upstream {
+pub(super) fn read(name: &str, section: &mut Section<'_>, context: Context<'_>) -> Upstream {
     let upstream = Upstream {
         name: name.to_owned(),
         servers: section.list("servers", kind::text_as(server), Vec::new()),
@@ -50,53 +57,80 @@ pub(super) fn read(name: &str, section: &mut Section<'_>) -> Upstream {
         response_timeout: section.value("response_timeout", kind::positive_duration, Duration::from_secs(60)),
         idle_timeout: section.value("idle_timeout", kind::duration, Duration::from_secs(30)),
         host: section.value("host", kind::one_of(&HOSTS), HostHeader::Keep),
+        tls: client_tls::ca(section, context),
     };
     if upstream.servers.is_empty() {
         section.error("servers", "names no server", "write servers = [\"http://127.0.0.1:9000\"]");
     }
+    if section.has("ca") && section.sound("servers") && !upstream.speaks_tls() {
+        section.warn(
+            "ca",
+            "is not used: no server speaks TLS",
+            "write https:// in servers, or leave the key out",
+        );
+    }
     upstream
+}
+
+impl Upstream {
+    /// Whether one of its servers at least does.
+    pub fn speaks_tls(&self) -> bool {
+        self.servers.iter().any(|server| server.scheme == Scheme::Https)
+    }
 }
 
 fn server(text: &str) -> Result<ServerUrl, Complaint> {
     if text.contains('@') {
         // Not repeated: what stands before it may be a password.
-        return Err(Complaint::new("holds a user's name or password", "write http://HOST:PORT"));
+        return Err(Complaint::new(
+            "holds a user's name or password",
+            "write http://HOST:PORT or https://HOST:PORT",
+        ));
     }
     let complain = |what: &str, remedy: &str| Err(Complaint::new(format!("{text:?} {what}"), remedy));
-    let Some(authority) = text.strip_prefix("http://") else {
-        let later = ["https://", "h2c://", "unix:"];
-        return if later.iter().any(|scheme| text.starts_with(scheme)) {
-            complain("is of a kind that is not supported yet", "http:// is: write http://HOST:PORT")
-        } else {
-            complain("is not the address of a server", "write http://HOST:PORT")
-        };
+    let (scheme, authority) = match text.split_once("://") {
+        Some(("http", authority)) => (Scheme::Http, authority),
+        Some(("https", authority)) => (Scheme::Https, authority),
+        _ if text.starts_with("h2c://") || text.starts_with("unix:") => {
+            return complain(
+                "is of a kind that is not supported yet",
+                "write http://HOST:PORT or https://HOST:PORT",
+            );
+        }
+        _ => {
+            return complain("is not the address of a server", "write http://HOST:PORT or https://HOST:PORT");
+        }
     };
     if authority.contains(['/', '?', '#']) {
         return complain(
             "has more than a host and a port",
-            "write http://HOST:PORT, without a slash at the end",
+            &format!("write {}://HOST:PORT, without a slash at the end", scheme.as_str()),
         );
     }
     match host::with_port(authority) {
-        Some((host, port)) => Ok(ServerUrl { host, port: port.unwrap_or(80) }),
-        None => complain("is not the address of a server", "write http://HOST:PORT"),
+        Some((host, port)) => {
+            Ok(ServerUrl { scheme, host, port: port.unwrap_or_else(|| scheme.default_port()) })
+        }
+        None => complain("is not the address of a server", &format!("write {}://HOST:PORT", scheme.as_str())),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::outcome;
+    use std::path::Path;
+
+    use super::super::testing::{lines, outcome, production};
     use super::*;
 
     fn upstream(text: &str) -> Result<Upstream, Vec<String>> {
-        outcome(text, |section| read("app", section)).map(|(upstream, _)| upstream)
+        outcome(text, |section| read("app", section, production(&[]))).map(|(upstream, _)| upstream)
     }
 
     #[test]
     fn a_server_is_enough() {
         let app = upstream("servers = [\"http://App:9000\", \"http://[::1]\"]").unwrap();
         assert_eq!(app.name, "app");
-        let server = |host: &str, port| ServerUrl { host: host.to_owned(), port };
+        let server = |host: &str, port| ServerUrl { scheme: Scheme::Http, host: host.to_owned(), port };
         assert_eq!(app.servers, [server("app", 9000), server("::1", 80)]);
         assert_eq!(
             (app.connect_timeout, app.response_timeout),
@@ -106,9 +140,22 @@ mod tests {
     }
 
     #[test]
+    fn a_server_may_speak_tls() {
+        let app = upstream("servers = [\"https://app\", \"https://app:8443\"]\nca = \"ca.pem\"").unwrap();
+        let server = |port| ServerUrl { scheme: Scheme::Https, host: "app".to_owned(), port };
+        assert_eq!(app.servers, [server(443), server(8443)]);
+        assert_eq!(app.tls.ca.as_deref(), Some(Path::new("/etc/foregate/ca.pem")));
+        let text = "servers = [\"http://app\"]\nca = \"ca.pem\"";
+        let (_, warnings) = outcome(text, |section| read("app", section, production(&[]))).unwrap();
+        assert!(lines(&warnings)[0].starts_with("warning: ca: is not used"), "{warnings:?}");
+    }
+
+    #[test]
     fn what_is_no_server_is_refused() {
         for (server, says) in [
-            ("https://app", "not supported yet"),
+            ("https://", "not the address"),
+            ("https://app/", "write https://HOST:PORT, without"),
+            ("HTTPS://app", "not the address"),
             ("h2c://app", "not supported yet"),
             ("unix:/run/app.sock", "not supported yet"),
             ("app:9000", "not the address"),

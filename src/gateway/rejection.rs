@@ -38,6 +38,7 @@ impl From<ForwardError> for Rejection {
             ForwardError::Body(BodyFault::TooSlow) => Problem::RequestTimeout,
             ForwardError::Identity(_) => Problem::InternalError,
             ForwardError::Connect(_)
+            | ForwardError::Tls(_)
             | ForwardError::ConnectTimeout
             | ForwardError::Broken(_)
             | ForwardError::UnaskedSwitch

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use http::{HeaderMap, Version, header, request};
 
-/// What a request came by.
+/// What carries HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Plain.

@@ -2,15 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::fs;
-use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
@@ -18,29 +15,15 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::base::clock::Timestamp;
+use crate::base::pem::{self, PemFileError};
 use crate::config::CertificateFiles;
 
 /// A certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// A file cannot be read.
-    #[error("cannot read {}: {source} (it must exist and be readable by the user that foregate runs as)", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A file is not what it should be.
-    #[error("{}: {source} ({expected})", path.display())]
-    NotPem {
-        /// Which.
-        path: PathBuf,
-        /// What it should be.
-        expected: &'static str,
-        /// What it is.
-        source: pem::Error,
-    },
+    /// A file cannot be read, or holds something else.
+    #[error(transparent)]
+    File(#[from] PemFileError),
     /// The certificate itself is broken.
     #[error("{}: this is no X.509 certificate (the file begins with the server's own certificate, then the chain)", path.display())]
     NotX509 {
@@ -127,7 +110,7 @@ impl ResolvesServerCert for Certificates {
 /// # Errors
 /// Where there is no certificate in the file.
 pub fn fingerprint(path: &Path) -> Result<String, CertificateError> {
-    let chain = read_chain(path)?;
+    let chain = pem::certificates(path)?;
     let digest = Sha256::digest(&chain[0]);
     let mut text = String::with_capacity(95);
     for (at, byte) in digest.iter().enumerate() {
@@ -138,38 +121,13 @@ pub fn fingerprint(path: &Path) -> Result<String, CertificateError> {
 }
 
 fn load_pair(files: &CertificateFiles) -> Result<(Vec<String>, CertifiedKey), CertificateError> {
-    let chain = read_chain(&files.cert)?;
-    let key = read_key(&files.key)?;
+    let chain = pem::certificates(&files.cert)?;
+    let key = pem::private_key(&files.key)?;
     let names = names(&files.cert, &chain[0])?;
     let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|source| {
         CertificateError::Mismatch { cert: files.cert.clone(), key: files.key.clone(), source }
     })?;
     Ok((names, certified))
-}
-
-pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let expected = "a PEM file that begins with -----BEGIN CERTIFICATE----- is expected";
-    let not_pem = |source| CertificateError::NotPem { path: path.to_owned(), expected, source };
-    let text = read(path)?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(not_pem)?;
-    if chain.is_empty() {
-        return Err(not_pem(pem::Error::NoItemsFound));
-    }
-    Ok(chain)
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    let expected = "an unencrypted PEM private key is expected: PKCS#8, PKCS#1 or SEC1";
-    let text = read(path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|source| CertificateError::NotPem {
-        path: path.to_owned(),
-        expected,
-        source,
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    fs::read(path).map_err(|source| CertificateError::Unreadable { path: path.to_owned(), source })
 }
 
 /// The DNS names of a certificate, which SNI can ask for.

@@ -13,8 +13,9 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::certificates::{alternative_names, read_chain};
+use super::certificates::alternative_names;
 use crate::base::clock::Timestamp;
+use crate::base::pem::certificates;
 use crate::config::CertificateFiles;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -72,7 +73,7 @@ pub fn self_signed(
 }
 
 fn is_good(cert: &Path, names: &[String], now: Timestamp) -> bool {
-    let Ok(chain) = read_chain(cert) else { return false };
+    let Ok(chain) = certificates(cert) else { return false };
     let Some(has) = alternative_names(&chain[0]) else { return false };
     let Ok((_, certificate)) = X509Certificate::from_der(&chain[0]) else { return false };
     names.iter().all(|name| has.contains(&canonical(name)))

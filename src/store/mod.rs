@@ -14,36 +14,50 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use file::OpenError;
+pub use file::FileError;
 pub use observed::Observed;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
 use crate::base::random::Random;
 use crate::config;
+use crate::outgoing::TlsError;
+
+/// The store cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The files of TLS towards it.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
 
 /// The store that `config` names. A file is opened, and made where there is none; to a Redis nothing is connected
 /// yet, so this succeeds where it is away, and the first call connects.
 ///
 /// # Errors
-/// Where a file cannot be used.
+/// Where a file cannot be used: its own, or one that TLS needs.
 pub fn open(config: &config::Store, clock: Clock, random: Random) -> Result<Arc<dyn Store>, OpenError> {
     Ok(match &config.url {
         config::StoreUrl::Memory => Arc::new(memory::MemoryStore::new(clock)),
         config::StoreUrl::File(path) => Arc::new(file::FileStore::open(path, config.command_timeout, clock)?),
-        config::StoreUrl::Redis(url) => Arc::new(redis::RedisStore::new(url, config, random)),
+        config::StoreUrl::Redis(url) => Arc::new(redis::RedisStore::new(url, config, random)?),
     })
 }
 
-/// Whether [`open`] could write where it has to; nothing is made, locked or connected.
+/// Whether [`open`] could use the files that it has to; nothing is made, locked or connected.
 ///
 /// # Errors
 /// Where it could not.
 pub fn check(config: &config::Store) -> Result<(), OpenError> {
     match &config.url {
-        config::StoreUrl::File(path) => file::probe(path),
-        config::StoreUrl::Memory | config::StoreUrl::Redis(_) => Ok(()),
+        config::StoreUrl::File(path) => file::probe(path)?,
+        config::StoreUrl::Redis(url) => redis::probe(&url.address)?,
+        config::StoreUrl::Memory => {}
     }
+    Ok(())
 }
 
 /// What a store answers, in its own time. Whoever drops the future gives the command up.
@@ -118,6 +132,8 @@ pub enum Trouble {
     Connection,
     /// No answer in time.
     Timeout,
+    /// No TLS with it: it is not whom we trust, does not trust us, or speaks none.
+    Tls,
     /// The store does not accept our credentials or lacks a permission.
     Denied,
     /// A replica that takes no writes.
@@ -136,6 +152,7 @@ impl Trouble {
         match self {
             Self::Connection => "connection",
             Self::Timeout => "timeout",
+            Self::Tls => "tls",
             Self::Denied => "denied",
             Self::ReadOnly => "read-only",
             Self::Full => "full",

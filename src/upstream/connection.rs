@@ -1,5 +1,6 @@
 //! One connection to a server, and the answer that still uses it.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,6 +12,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +22,19 @@ use super::pool::{Busy, Pool};
 use super::progress::Progress;
 use crate::config::ServerUrl;
 use crate::http::{Body, trailers};
+use crate::outgoing::TlsClient;
+
+/// What is spoken within TLS, as ALPN names it.
+pub(super) const ALPN: [&str; 1] = ["http/1.1"];
+
+/// A server and how it is reached: within TLS, where there is a client for it.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) url: ServerUrl,
+    pub(super) tls: Option<TlsClient>,
+}
+
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// A connection to a server, for one request after the other. Dropped in the middle of one, it closes at once,
 /// so that nobody's upload and nobody's answer goes on without them.
@@ -35,15 +51,15 @@ pub(super) struct Drivers {
     pub(super) abort: CancellationToken,
 }
 
-/// Opens a connection; the whole of it takes `patience` at most.
+/// Opens a connection; the whole of it, TLS included, takes `patience` at most.
 pub(super) async fn connect(
-    server: &ServerUrl,
+    server: &Server,
     patience: Duration,
     drivers: &Drivers,
 ) -> Result<Connection, ForwardError> {
     let opened = tokio::time::timeout(patience, open(server)).await;
     let stream = match opened {
-        Ok(stream) => stream.map_err(ForwardError::Connect)?,
+        Ok(stream) => stream?,
         Err(_) => return Err(ForwardError::ConnectTimeout),
     };
     let (requests, driver) = Builder::new()
@@ -61,8 +77,15 @@ pub(super) async fn connect(
     Ok(Connection { requests, _open: open })
 }
 
-async fn open(server: &ServerUrl) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
+async fn open(server: &Server) -> Result<Stream, ForwardError> {
+    let stream = dial(&server.url).await.map_err(ForwardError::Connect)?;
+    let Some(tls) = &server.tls else { return Ok(Either::Left(stream)) };
+    let agreed = tls.connect(&server.url.host, stream).await.map_err(ForwardError::Tls)?;
+    Ok(Either::Right(Box::new(agreed)))
+}
+
+async fn dial(url: &ServerUrl) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Answer, Connection, Drivers, Lease, connect};
+use super::connection::{ALPN, Answer, Connection, Drivers, Lease, Server, connect};
 use super::identity::{IdentityWriter, UnfitForHeader};
 use super::intake::{BodyFault, BodyLimits, Verdict};
 use super::pool::Pool;
@@ -23,7 +23,8 @@ use super::tunnel::{Ends, Tunnels};
 use crate::base::clock::Stopwatch;
 use crate::config;
 use crate::http::websocket::{self, Handshake};
-use crate::http::{Body, Cleansed, RequestContext, hop_by_hop};
+use crate::http::{Body, Cleansed, RequestContext, Scheme, hop_by_hop};
+use crate::outgoing::{TlsClient, TlsError, TlsFiles};
 use crate::policy::{OwnCookies, Permit};
 use crate::telemetry::{Audit, Event, Facts, Metrics};
 
@@ -78,6 +79,9 @@ pub enum ForwardError {
     /// It cannot be reached.
     #[error("the upstream cannot be reached")]
     Connect(#[source] io::Error),
+    /// There is no TLS with it.
+    #[error("the upstream cannot be reached by TLS")]
+    Tls(#[source] TlsError),
     /// It did not accept the connection in time.
     #[error("the upstream did not accept the connection in time")]
     ConnectTimeout,
@@ -106,6 +110,7 @@ impl ForwardError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
+            Self::Tls(_) => "tls",
             Self::ConnectTimeout => "connect-timeout",
             Self::Broken(_) => "broken",
             Self::UnaskedSwitch => "switch",
@@ -119,12 +124,16 @@ impl ForwardError {
 
 impl Upstreams {
     /// Upstreams as configured; connections are made when they are needed.
-    pub fn new(upstreams: &[config::Upstream], parts: Parts) -> Self {
-        let by_name = upstreams.iter().map(|config| (config.name.clone(), Upstream::new(config))).collect();
+    ///
+    /// # Errors
+    /// Where a file that TLS needs cannot be used.
+    pub fn new(upstreams: &[config::Upstream], parts: Parts) -> Result<Self, TlsError> {
+        let named = |config: &config::Upstream| Ok((config.name.clone(), Upstream::new(config)?));
+        let by_name = upstreams.iter().map(named).collect::<Result<_, TlsError>>()?;
         let rewriter = Rewriter { identity: parts.identity, own_cookies: parts.own_cookies };
         let paths = Paths { drivers: Drivers::default(), tunnels: parts.tunnels };
         let Parts { body_limits, audit, metrics, .. } = parts;
-        Self { by_name, rewriter, body_limits, paths, audit, metrics }
+        Ok(Self { by_name, rewriter, body_limits, paths, audit, metrics })
     }
 
     /// Sends a permitted request upstream. The answer's body still streams when this returns.
@@ -193,11 +202,29 @@ impl Upstreams {
     }
 }
 
+/// Whether the files that TLS with an upstream's servers needs can be used.
+///
+/// # Errors
+/// Where they cannot.
+pub fn check(config: &config::Upstream) -> Result<(), TlsError> {
+    tls(config).map(|_| ())
+}
+
+/// TLS with an upstream's servers; `None` where none of them speaks it.
+fn tls(config: &config::Upstream) -> Result<Option<TlsClient>, TlsError> {
+    config.speaks_tls().then(|| TlsFiles::new(&config.tls)?.client(&ALPN)).transpose()
+}
+
 impl Upstream {
-    fn new(config: &config::Upstream) -> Self {
-        let pool = |server: &config::ServerUrl| Arc::new(Pool::new(server.clone(), config.idle_timeout));
+    fn new(config: &config::Upstream) -> Result<Self, TlsError> {
+        let tls = tls(config)?;
+        let pool = |url: &config::ServerUrl| {
+            let client = || tls.clone().expect("there is one where a server speaks TLS");
+            let tls = (url.scheme == Scheme::Https).then(client);
+            Arc::new(Pool::new(Server { url: url.clone(), tls }, config.idle_timeout))
+        };
         let pools = config.servers.iter().map(pool).collect();
-        Self { config: config.clone(), pools, turn: AtomicUsize::new(0) }
+        Ok(Self { config: config.clone(), pools, turn: AtomicUsize::new(0) })
     }
 
     /// The servers, the one with the fewest requests under way first; those alike take turns.
@@ -297,7 +324,7 @@ impl Exchange<'_> {
     }
 
     async fn on(&self, mut connection: Connection, message: Message) -> Result<Response<Body>, Failure> {
-        let server = (&self.pool.server, self.upstream.host);
+        let server = (&self.pool.server.url, self.upstream.host);
         let mut built =
             request::build(message.headers, message.body, self.order.request, self.order.permit, server);
         if let Some(upgrade) = self.order.upgrade {

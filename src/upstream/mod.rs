@@ -10,7 +10,7 @@ mod pump;
 mod request;
 mod tunnel;
 
-pub use forward::{ForwardError, Parts, Upstreams};
+pub use forward::{ForwardError, Parts, Upstreams, check};
 pub use identity::IdentityWriter;
 pub use intake::{BodyFault, BodyLimits};
 pub use tunnel::Tunnels;

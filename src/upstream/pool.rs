@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::connection::Connection;
+use super::connection::{Connection, Server};
 use crate::base::clock::Stopwatch;
-use crate::config::ServerUrl;
 
 /// Idle connections kept for one server.
 const MOST_IDLE: usize = 256;
@@ -18,7 +17,7 @@ const MOMENT: Duration = Duration::from_millis(5);
 /// One server's connections.
 #[derive(Debug)]
 pub(super) struct Pool {
-    pub(super) server: ServerUrl,
+    pub(super) server: Server,
     idle_timeout: Duration,
     idle: Mutex<Vec<Idle>>,
     busy: AtomicUsize,
@@ -31,7 +30,7 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(server: ServerUrl, idle_timeout: Duration) -> Self {
+    pub(super) fn new(server: Server, idle_timeout: Duration) -> Self {
         Self { server, idle_timeout, idle: Mutex::default(), busy: AtomicUsize::new(0) }
     }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use foregate::base::clock::Clock;
 use foregate::base::handle::Handle;
-use foregate::config::StoreUrl;
+use foregate::config::{RedisAddress, StoreUrl};
 use foregate::store::{Store, Trouble};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::{AMPLE, Sample, open, open_file, open_redis, record, redis_at, touch};
+use super::redis_tls::SecureRedis;
+use super::{AMPLE, Sample, open, open_file, open_redis, record, redis_at, redis_by, touch};
 use crate::support::redis::RedisServer;
 
 /// A store, and what has to live as long as it.
@@ -31,6 +32,17 @@ fn file() -> Shelf<TempDir> {
 fn redis() -> Shelf<RedisServer> {
     let server = RedisServer::start();
     Shelf { store: open_redis(redis_at(server.port())), _keep: server }
+}
+
+/// TLS under a private authority, with certificates on both sides and a user who may do what the documents name.
+fn redis_tls() -> Shelf<SecureRedis> {
+    let server = SecureRedis::start();
+    Shelf { store: open_redis(server.url()), _keep: server }
+}
+
+fn redis_unix() -> Shelf<RedisServer> {
+    let server = RedisServer::start();
+    Shelf { store: open_redis(redis_by(RedisAddress::Unix(server.socket()))), _keep: server }
 }
 
 async fn what_is_created_is_loaded_byte_for_byte(store: Arc<dyn Store>) {
@@ -190,5 +202,5 @@ contract! {
         a_removed_session_is_gone_and_no_other,
         it_gives_a_sign_of_life,
     ];
-    memory, file, redis
+    memory, file, redis, redis_tls, redis_unix
 }

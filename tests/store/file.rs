@@ -7,18 +7,24 @@ use std::path::Path;
 use foregate::base::clock::Clock;
 use foregate::base::random::Random;
 use foregate::config::{self, StoreUrl};
-use foregate::store::{self, OpenError};
+use foregate::store::{self, FileError, OpenError};
 
 use super::{AMPLE, Sample, open_file, record, touch};
 
 fn config(path: &Path) -> config::Store {
-    let (url, key_prefix) = (StoreUrl::File(path.to_owned()), "session:".to_owned());
-    config::Store { url, key_prefix, pool_size: 4, connect_timeout: AMPLE, command_timeout: AMPLE }
+    super::config(StoreUrl::File(path.to_owned()), AMPLE, AMPLE)
 }
 
 /// Why the file at `path` cannot be opened.
-fn refusal(path: &Path) -> OpenError {
-    store::open(&config(path), Clock::system(), Random::system()).unwrap_err()
+fn refusal(path: &Path) -> FileError {
+    of_file(store::open(&config(path), Clock::system(), Random::system()).unwrap_err())
+}
+
+fn of_file(error: OpenError) -> FileError {
+    match error {
+        OpenError::File(error) => error,
+        OpenError::Tls(error) => panic!("a file needs no TLS: {error}"),
+    }
 }
 
 fn mode(path: &Path) -> u32 {
@@ -59,7 +65,7 @@ async fn a_file_serves_one_process() {
     let path = folder.path().join("sessions.redb");
     let store = open_file(&path);
     let refused = refusal(&path);
-    assert!(matches!(refused, OpenError::InUse { .. }), "{refused:?}");
+    assert!(matches!(refused, FileError::InUse { .. }), "{refused:?}");
     let told = refused.to_string();
     assert!(told.contains(path.to_str().unwrap()) && told.contains("another foregate"), "{told}");
     assert!(told.contains("redis://"), "the way out is told: {told}");
@@ -83,7 +89,7 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
     for bytes in damaged {
         fs::write(&path, &bytes).unwrap();
         let refused = refusal(&path);
-        assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
+        assert!(matches!(refused, FileError::Damaged { .. }), "{refused:?}");
         let told = refused.to_string();
         assert!(told.contains(path.to_str().unwrap()) && told.contains("move it away"), "{told}");
         assert_eq!(fs::read(&path).unwrap().len(), bytes.len(), "it is left as it is");
@@ -107,7 +113,9 @@ async fn a_changed_byte_is_noticed_or_means_nothing() {
         bytes[at] ^= 0x20;
         fs::write(&path, &bytes).unwrap();
         match store::open(&config(&path), Clock::system(), Random::system()) {
-            Err(refused) => assert!(matches!(refused, OpenError::Damaged { .. }), "byte {at}: {refused:?}"),
+            Err(refused) => {
+                assert!(matches!(of_file(refused), FileError::Damaged { .. }), "byte {at}");
+            }
             Ok(store) => {
                 for n in 0..100 {
                     let sample = Sample::new(n);
@@ -126,7 +134,7 @@ async fn a_place_that_cannot_be_written_is_named() {
     for path in [no_folder.join("sessions.redb"), folder.path().to_owned(), "/proc/none/sessions.redb".into()]
     {
         let refused = refusal(&path);
-        assert!(matches!(refused, OpenError::Unusable { .. }), "{refused:?}");
+        assert!(matches!(refused, FileError::Unusable { .. }), "{refused:?}");
         assert!(refused.to_string().contains(path.to_str().unwrap()), "{refused}");
         assert!(store::check(&config(&path)).is_err(), "{}", path.display());
     }

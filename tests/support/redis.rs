@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 use foregate::base::clock::Stopwatch;
 use tempfile::TempDir;
+
+use super::authority::{Authority, Pair};
 
 /// Far more than Redis ever needs: reaching it means that something is wrong.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,6 +24,7 @@ const POLL: Duration = Duration::from_millis(5);
 pub(crate) struct Builder {
     password: Option<String>,
     directives: Vec<String>,
+    tls: bool,
 }
 
 impl Builder {
@@ -35,6 +39,22 @@ impl Builder {
         self.directive("appendonly", "yes").directive("appendfsync", "always")
     }
 
+    /// On a port besides, TLS with those who have a certificate of `authority`; the server shows `pair`.
+    pub(crate) fn tls(mut self, authority: &Authority, pair: &Pair) -> Self {
+        self.tls = true;
+        let path = |path: &Path| path.to_str().expect("the path is ours").to_owned();
+        self.directive("tls-ca-cert-file", &path(&authority.bundle()))
+            .directive("tls-cert-file", &path(&pair.cert))
+            .directive("tls-key-file", &path(&pair.key))
+    }
+
+    /// A user, as redis.conf describes one; there is no other.
+    pub(crate) fn only_user(mut self, description: &str) -> Self {
+        self.directives.extend(["--user", "default", "off", "--user"].map(str::to_owned));
+        self.directives.extend(description.split(' ').map(str::to_owned));
+        self
+    }
+
     /// A directive of redis.conf and its value.
     pub(crate) fn directive(mut self, name: &str, value: &str) -> Self {
         self.directives.extend([format!("--{name}"), value.to_owned()]);
@@ -44,9 +64,10 @@ impl Builder {
     /// Starts the server and waits until it answers.
     pub(crate) fn start(self) -> RedisServer {
         let home = TempDir::new().expect("there is room for a directory");
-        let mut server = RedisServer { how: self, home, port: 0, child: None };
+        let mut server = RedisServer { how: self, home, port: 0, tls_port: 0, child: None };
         for _ in 0..20 {
             server.port = free_port();
+            server.tls_port = if server.how.tls { free_port() } else { 0 };
             if server.launch() {
                 return server;
             }
@@ -61,6 +82,7 @@ pub(crate) struct RedisServer {
     how: Builder,
     home: TempDir,
     port: u16,
+    tls_port: u16,
     child: Option<Child>,
 }
 
@@ -77,6 +99,16 @@ impl RedisServer {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it speaks TLS.
+    pub(crate) fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
+    /// Its socket in the file system.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.home.path().join("redis.sock")
     }
 
     /// `redis://default:password@127.0.0.1:port/0`, without the first part where there is no password.
@@ -138,6 +170,7 @@ impl RedisServer {
         let log = File::create(self.home.path().join("log")).expect("the directory is ours");
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
+        command.arg("--unixsocket").arg(self.socket()).args(["--tls-port", &self.tls_port.to_string()]);
         command.arg("--dir").arg(self.home.path()).args(&self.how.directives);
         let child = command.stdin(Stdio::null()).stdout(log).spawn();
         self.child = Some(child.unwrap_or_else(|error| match error.kind() {

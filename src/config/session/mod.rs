@@ -14,7 +14,7 @@ use crate::base::duration as span;
 use crate::base::secret::Secret;
 
 pub use cookie::{SameSite, SessionCookie};
-pub use store::{RedisUrl, Store, StoreUrl};
+pub use store::{RedisAddress, RedisUrl, Store, StoreUrl};
 
 /// The session secret's variable unless the file names another place.
 const SECRET_VARIABLE: &str = "SECRET_KEY";

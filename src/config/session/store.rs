@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::ClientTls;
+use super::super::client_tls;
 use super::super::context::Context;
 use super::super::host;
 use super::super::reader::{Complaint, Section, kind};
@@ -15,8 +17,7 @@ const REDIS_PORT: u16 = 6379;
 const MAX_POOL: usize = 1024;
 
 /// Kinds of stores that do not exist yet.
-const LATER: [&str; 6] =
-    ["rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "redis+unix"];
+const LATER: [&str; 4] = ["redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"];
 
 /// Where sessions lie, and how long the proxy waits for it.
 #[derive(Clone, Debug)]
@@ -40,17 +41,15 @@ pub enum StoreUrl {
     Memory,
     /// `file:PATH` is an embedded database, for one process.
     File(PathBuf),
-    /// `redis://…`
+    /// `redis://…`, `rediss://…`, `redis+unix://…`
     Redis(RedisUrl),
 }
 
-/// `redis://[user]:[password]@host:port/database`
+/// `redis://[user]:[password]@host:port/database`, and its kin.
 #[derive(Clone, Debug)]
 pub struct RedisUrl {
-    /// A name or an address (IPv6 without brackets).
-    pub host: String,
-    /// The port; 6379 where the URL has none.
-    pub port: u16,
+    /// Where Redis listens.
+    pub address: RedisAddress,
     /// The database's number.
     pub database: u16,
     /// The ACL user; `None`: Redis's default user.
@@ -59,11 +58,36 @@ pub struct RedisUrl {
     pub password: Option<Secret<String>>,
 }
 
+/// Where a Redis listens, and what is spoken there. A host is a name or an address (IPv6 without brackets); its
+/// port is 6379 where the URL has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisAddress {
+    /// `redis://`
+    Tcp {
+        /// The host.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// `rediss://`
+    Tls {
+        /// The host, which the certificate has to name.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Whom we trust, and who we say that we are.
+        files: ClientTls,
+    },
+    /// `redis+unix://`: a socket in the file system.
+    Unix(PathBuf),
+}
+
 pub(in super::super) fn read(section: &mut Section<'_>, context: Context<'_>) -> Store {
     let default = StoreUrl::File(context.state("sessions.redb"));
     let mut url = section.value("url", kind::text_as(|text| url(text, context)), default);
     let password = password(section, context);
     place_password(section, &mut url, password, context);
+    place_files(section, &mut url, context);
     if matches!(url, StoreUrl::Memory) && context.in_production() && section.sound("url") {
         let remedy = "leave it out, or write \"file:PATH\" or \"redis://HOST:6379/0\"";
         section.warn("url", "is \"memory:\": sessions end with the process", remedy);
@@ -122,6 +146,20 @@ fn place_password(
     }
 }
 
+/// Brings the files of TLS to the URL.
+fn place_files(section: &mut Section<'_>, url: &mut StoreUrl, context: Context<'_>) {
+    let given = client_tls::ca_and_certificate(section, context);
+    if let StoreUrl::Redis(RedisUrl { address: RedisAddress::Tls { files, .. }, .. }) = url {
+        *files = given;
+        return;
+    }
+    for key in ["ca", "client_cert", "client_key"] {
+        if section.has(key) && section.sound("url") {
+            section.warn(key, "is not used: there is no TLS", "write rediss:// in url, or leave the key out");
+        }
+    }
+}
+
 fn url(text: &str, context: Context<'_>) -> Result<StoreUrl, Complaint> {
     if text == "memory:" {
         return Ok(StoreUrl::Memory);
@@ -129,21 +167,32 @@ fn url(text: &str, context: Context<'_>) -> Result<StoreUrl, Complaint> {
     if let Some(path) = text.strip_prefix("file:") {
         return file(path, context);
     }
-    let Some(rest) = text.strip_prefix("redis://") else {
-        // The rest of what looks like a URL may hold a password.
-        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-        let what = if LATER.contains(&scheme) {
-            format!("\"{scheme}:\" is not supported yet")
-        } else {
-            "is not the address of a store".to_owned()
-        };
-        return Err(Complaint::new(what, "write \"file:PATH\", \"redis://HOST:6379/0\" or \"memory:\""));
+    let (scheme, rest) = text.split_once("://").unwrap_or((text, ""));
+    let tcp = |host, port| RedisAddress::Tcp { host, port };
+    let tls = |host, port| RedisAddress::Tls { host, port, files: ClientTls::default() };
+    let (redis, form) = match scheme {
+        "redis" => (on_network(rest, tcp), "redis://[USER]:[PASSWORD]@HOST:PORT/NUMBER"),
+        "rediss" => (on_network(rest, tls), "rediss://[USER]:[PASSWORD]@HOST:PORT/NUMBER"),
+        "redis+unix" => (on_socket(rest), "redis+unix://[USER]:[PASSWORD]@/PATH?db=NUMBER"),
+        _ => return Err(no_store(text)),
     };
-    redis(rest).map(StoreUrl::Redis).ok_or_else(|| {
-        let remedy = "write redis://[USER]:[PASSWORD]@HOST:PORT/NUMBER, with anything but letters and digits in \
-                      user and password percent-encoded";
+    redis.map(StoreUrl::Redis).ok_or_else(|| {
+        let remedy = format!(
+            "write {form}, with anything but letters and digits in user and password percent-encoded"
+        );
         Complaint::new("is not the address of a Redis", remedy)
     })
+}
+
+/// The rest of what looks like a URL may hold a password, and is not repeated.
+fn no_store(text: &str) -> Complaint {
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    let what = if LATER.contains(&scheme) {
+        format!("\"{scheme}:\" is not supported yet")
+    } else {
+        "is not the address of a store".to_owned()
+    };
+    Complaint::new(what, "write \"file:PATH\", \"redis://HOST:6379/0\" or \"memory:\"")
 }
 
 /// `PATH`, or `///PATH` as other programs write it; two slashes would name a host.
@@ -159,15 +208,27 @@ fn file(path: &str, context: Context<'_>) -> Result<StoreUrl, Complaint> {
 }
 
 /// `[USER]:[PASSWORD]@HOST:PORT/NUMBER`, of which the host alone must be there.
-fn redis(rest: &str) -> Option<RedisUrl> {
+fn on_network(rest: &str, address_of: impl Fn(String, u16) -> RedisAddress) -> Option<RedisUrl> {
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
     let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
     let (host, port) = host::with_port(address)?;
+    login_at(address_of(host, port.unwrap_or(REDIS_PORT)), login, database_number(database)?)
+}
+
+/// `[USER]:[PASSWORD]@/PATH?db=NUMBER`, of which the path alone must be there.
+fn on_socket(rest: &str) -> Option<RedisUrl> {
+    let (authority, path) = rest.split_at(rest.find('/')?);
+    let login = if authority.is_empty() { "" } else { authority.strip_suffix('@')? };
+    let (path, query) = path.split_once('?').unwrap_or((path, "db="));
+    let path = percent_decoded(path).filter(|path| !path.ends_with('/'))?;
+    login_at(RedisAddress::Unix(path.into()), login, database_number(query.strip_prefix("db=")?)?)
+}
+
+fn login_at(address: RedisAddress, login: &str, database: u16) -> Option<RedisUrl> {
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
     Some(RedisUrl {
-        host,
-        port: port.unwrap_or(REDIS_PORT),
-        database: database_number(database)?,
+        address,
+        database,
         user: Some(percent_decoded(user)?).filter(|user| !user.is_empty()),
         password: Some(percent_decoded(password)?).filter(|password| !password.is_empty()).map(Secret::new),
     })
@@ -226,6 +287,10 @@ mod tests {
         outcome(text, |section| read(section, context))
     }
 
+    fn tcp(host: &str, port: u16) -> RedisAddress {
+        RedisAddress::Tcp { host: host.to_owned(), port }
+    }
+
     fn redis_of(text: &str) -> RedisUrl {
         let context = development(&[("REDIS_PASSWORD", "from outside")]);
         match store(text, context).unwrap().0.url {
@@ -276,13 +341,58 @@ mod tests {
     #[test]
     fn a_redis_has_an_address_and_perhaps_a_login() {
         let redis = redis_of("url = \"redis://Cache\"");
-        assert_eq!((redis.host.as_str(), redis.port, redis.database), ("cache", 6379, 0));
+        assert_eq!((redis.address, redis.database), (tcp("cache", 6379), 0));
         assert!(redis.user.is_none() && redis.password.is_none());
         let redis = redis_of("url = \"redis://me:p%40ss%2f%C3%A9:x@[::1]:7000/15\"");
-        assert_eq!((redis.host.as_str(), redis.port, redis.database), ("::1", 7000, 15));
+        assert_eq!((redis.address, redis.database), (tcp("::1", 7000), 15));
         assert_eq!(redis.user.as_deref(), Some("me"));
         assert_eq!(redis.password.unwrap().expose(), "p@ss/é:x");
         assert!(redis_of("url = \"redis://:pw@cache/\"").user.is_none());
+    }
+
+    #[test]
+    fn a_redis_may_speak_tls_with_files_beside_the_configuration() {
+        let keys = "ca = \"ca.pem\"\nclient_cert = \"/tls/a.crt\"\nclient_key = \"/tls/a.key\"";
+        let RedisAddress::Tls { host, port, files } =
+            redis_of(&format!("url = \"rediss://cache/1\"\n{keys}")).address
+        else {
+            panic!("rediss is TLS");
+        };
+        assert_eq!((host.as_str(), port), ("cache", 6379));
+        assert_eq!(files.ca.as_deref(), Some(Path::new("/etc/foregate/ca.pem")));
+        assert_eq!(files.certificate.unwrap().key, Path::new("/tls/a.key"));
+        let RedisAddress::Tls { files, .. } = redis_of("url = \"rediss://cache\"").address else {
+            panic!("rediss is TLS");
+        };
+        assert_eq!(files, ClientTls::default());
+    }
+
+    #[test]
+    fn the_files_of_tls_make_sense_together_and_with_the_url() {
+        for (key, says) in [
+            ("client_cert = \"a.crt\"", "client_cert: has no key"),
+            ("client_key = \"a.key\"", "client_key: has no certificate"),
+            ("ca = \"\"", "ca: is empty"),
+        ] {
+            let faults = store(&format!("url = \"rediss://cache\"\n{key}"), production(&[])).unwrap_err();
+            assert!(faults.len() == 1 && faults[0].contains(says), "{faults:?}");
+        }
+        let idle = "ca = \"ca.pem\"\nclient_cert = \"a.crt\"\nclient_key = \"a.key\"";
+        for url in ["redis://cache", "redis+unix:///run/redis.sock", "file:a.redb"] {
+            let (_, warnings) = store(&format!("url = {url:?}\n{idle}"), production(&[])).unwrap();
+            assert_eq!(warnings.len(), 3, "{url}: {warnings:?}");
+            assert!(lines(&warnings)[0].contains("is not used: there is no TLS"));
+        }
+    }
+
+    #[test]
+    fn a_redis_may_listen_on_a_socket_in_the_file_system() {
+        let redis = redis_of("url = \"redis+unix:///run/redis/a%20b.sock?db=3\"");
+        assert_eq!((redis.address, redis.database), (RedisAddress::Unix("/run/redis/a b.sock".into()), 3));
+        assert!(redis.user.is_none() && redis.password.is_none());
+        let redis = redis_of("url = \"redis+unix://me:p%2fw@/run/redis.sock\"");
+        assert_eq!((redis.address, redis.database), (RedisAddress::Unix("/run/redis.sock".into()), 0));
+        assert_eq!((redis.user.as_deref(), redis.password.unwrap().expose().as_str()), (Some("me"), "p/w"));
     }
 
     #[test]
@@ -305,9 +415,19 @@ mod tests {
             ("file:", "is not the path of a file"),
             ("file:sessions/", "is not the path of a file"),
             ("file://host/sessions.redb", "is not the path of a file"),
-            ("rediss://:hunter2@cache", "\"rediss:\" is not supported yet"),
             ("redis+sentinel://:hunter2@a,b/mymaster/0", "not supported yet"),
-            ("redis+unix:///run/redis.sock", "not supported yet"),
+            ("rediss+cluster://:hunter2@a,b", "\"rediss+cluster:\" is not supported yet"),
+            ("rediss://", "is not the address of a Redis"),
+            ("rediss://:hunter2@", "is not the address of a Redis"),
+            ("rediss://cache#insecure", "is not the address of a Redis"),
+            ("redis+unix://", "is not the address of a Redis"),
+            ("redis+unix:///", "is not the address of a Redis"),
+            ("redis+unix:///run/redis/", "is not the address of a Redis"),
+            ("redis+unix://:hunter2/run/redis.sock", "is not the address of a Redis"),
+            ("redis+unix:///run/redis.sock?db=x", "is not the address of a Redis"),
+            ("redis+unix:///run/redis.sock?db=1&pass=hunter2", "is not the address of a Redis"),
+            ("redis+unix:///run/redis.sock?pass=hunter2", "is not the address of a Redis"),
+            ("redis+unix://me@/run/redis.sock", "names a user without a password"),
             ("memory", "is not the address of a store"),
             ("hunter2://", "is not the address of a store"),
             ("redis://", "is not the address of a Redis"),

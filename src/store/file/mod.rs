@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-pub use opening::OpenError;
+pub use opening::FileError;
 pub(super) use opening::probe;
 
 use super::{Answer, HandleTaken, NewSession, Store, Touch, Unavailable};
@@ -46,9 +46,9 @@ pub(super) struct FileStore {
 
 impl FileStore {
     /// Opens the file at `path`; every call ends within `patience`.
-    pub(super) fn open(path: &Path, patience: Duration, clock: Clock) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, patience: Duration, clock: Clock) -> Result<Self, FileError> {
         let shelf = Arc::new(Shelf::open(path, clock)?);
-        let writer = Writer::start(Arc::clone(&shelf)).map_err(|error| OpenError::unusable(path, error))?;
+        let writer = Writer::start(Arc::clone(&shelf)).map_err(|error| FileError::unusable(path, error))?;
         Ok(Self { shelf, writer, readers: Arc::new(Semaphore::new(READERS)), patience })
     }
 

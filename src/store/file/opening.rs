@@ -17,7 +17,7 @@ const SMALL: u64 = 4 * 1024 * 1024;
 
 /// The store's file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum FileError {
     /// Another process has it open.
     #[error(
         "{} is in use by another foregate: one file serves one process (end the other one, name another file, or \
@@ -53,7 +53,7 @@ pub enum OpenError {
     },
 }
 
-impl OpenError {
+impl FileError {
     pub(super) fn unusable(path: &Path, error: io::Error) -> Self {
         Self::Unusable { path: path.to_owned(), source: error.into() }
     }
@@ -74,7 +74,7 @@ impl OpenError {
 }
 
 /// Opens the file at `path`; makes it (0600), and its folder (0700), where there is none.
-pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
+pub(super) fn open(path: &Path) -> Result<Database, FileError> {
     let opened = || -> Result<Database, redb::Error> {
         if !fs::exists(path)? {
             make(path)?;
@@ -84,7 +84,7 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
         compact(&mut database, fs::metadata(path)?.len())?;
         Ok(database)
     };
-    opened().map_err(|source| OpenError::new(path, source))
+    opened().map_err(|source| FileError::new(path, source))
 }
 
 /// Opens the file at `path`, which is there.
@@ -93,7 +93,7 @@ pub(super) fn again(path: &Path) -> Result<Database, redb::Error> {
 }
 
 /// Whether [`open`] could write where it has to. Nothing is made and nothing is locked.
-pub(in super::super) fn probe(path: &Path) -> Result<(), OpenError> {
+pub(in super::super) fn probe(path: &Path) -> Result<(), FileError> {
     let probed = || -> io::Result<()> {
         if fs::exists(path)? {
             fs::OpenOptions::new().read(true).write(true).open(path)?;
@@ -101,7 +101,7 @@ pub(in super::super) fn probe(path: &Path) -> Result<(), OpenError> {
         let there = folder(path).ancestors().find(|folder| folder.exists());
         tempfile::tempfile_in(there.unwrap_or(Path::new("."))).map(drop)
     };
-    probed().map_err(|error| OpenError::new(path, error.into()))
+    probed().map_err(|error| FileError::new(path, error.into()))
 }
 
 /// Checks every page: an unchecked file that is damaged makes redb panic later on.

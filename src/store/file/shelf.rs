@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use redb::Database;
 
 use super::entry::Entry;
-use super::opening::{self, OpenError};
+use super::opening::{self, FileError};
 use super::tables::{self, Survey, Tables};
 use super::trouble::Shared;
 use crate::base::clock::Clock;
@@ -33,7 +33,7 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    pub(super) fn open(path: &Path, clock: Clock) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, clock: Clock) -> Result<Self, FileError> {
         let database = RwLock::new(Ok(opening::open(path)?));
         Ok(Self { path: path.to_owned(), clock, database, uses: Mutex::default() })
     }

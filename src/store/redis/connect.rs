@@ -7,24 +7,19 @@ use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::io::tcp::TcpSettings;
 use deadpool_redis::redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, RedisResult, ServerErrorKind, cmd,
+    AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, cmd,
 };
-use socket2::TcpKeepalive;
-use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{RedisUrl, Store};
+use crate::outgoing::TlsError;
 
+use super::dial::{Patience, Stream, Way};
 use super::trouble::overdue;
 
 /// Commands that may wait for their turn on one connection's wire.
 const QUEUE: usize = 512;
-
-/// When the kernel begins to ask whether an idle peer is still there, so that a firewall neither forgets the
-/// connection nor has forgotten it unnoticed.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// A pooled connection that rested for longer is replaced rather than trusted.
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -32,7 +27,8 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 /// Makes connections to one Redis.
 #[derive(Clone)]
 pub(super) struct Connector {
-    client: Client,
+    way: Way,
+    login: RedisConnectionInfo,
     settings: AsyncConnectionConfig,
     database: u16,
     connect_timeout: Duration,
@@ -41,11 +37,13 @@ pub(super) struct Connector {
     era: Arc<AtomicU64>,
 }
 
-/// A connection, and the era in which it was begun.
+/// A connection, and the era in which it was begun. It is closed with its last clone, whatever is still under way
+/// on it.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) wire: MultiplexedConnection,
     era: u64,
+    _driver: Arc<AbortOnDropHandle<()>>,
 }
 
 /// Whether a connection may be used after the answer that it gave.
@@ -56,9 +54,10 @@ pub(super) enum Verdict {
 }
 
 impl Connector {
-    pub(super) fn new(url: &RedisUrl, config: &Store) -> Self {
-        Self {
-            client: client(url),
+    pub(super) fn new(url: &RedisUrl, config: &Store) -> Result<Self, TlsError> {
+        Ok(Self {
+            way: Way::to(&url.address)?,
+            login: login(url),
             settings: AsyncConnectionConfig::new()
                 .set_connection_timeout(None)
                 .set_response_timeout(Some(config.command_timeout))
@@ -66,24 +65,29 @@ impl Connector {
             database: url.database,
             connect_timeout: config.connect_timeout,
             era: Arc::default(),
-        }
+        })
     }
 
     /// A connection over which Redis has answered: a stopped one accepts connections, too.
     pub(super) async fn connect(&self) -> RedisResult<Connection> {
-        timeout(self.connect_timeout, self.open()).await.unwrap_or_else(|_| Err(overdue()))
+        let patience = Patience::of(self.connect_timeout);
+        let era = self.era();
+        let stream = self.way.go(patience).await?;
+        patience.wait(self.open(stream, era)).await.unwrap_or_else(|_| Err(overdue()))
     }
 
     /// The database is selected here and not by redis-rs, which hides why Redis refuses it (`NOAUTH`). The
     /// first one needs no selection, nor an ACL user the permission for it.
-    async fn open(&self) -> RedisResult<Connection> {
-        let era = self.era();
-        let mut wire = self.client.get_multiplexed_async_connection_with_config(&self.settings).await?;
+    async fn open(&self, stream: Box<dyn Stream>, era: u64) -> RedisResult<Connection> {
+        let settings = self.settings.clone();
+        let (mut wire, driver) =
+            MultiplexedConnection::new_with_config(&self.login, stream, settings).await?;
+        let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
         match self.database {
             0 => cmd("PING").exec_async(&mut wire).await?,
             database => cmd("SELECT").arg(database).exec_async(&mut wire).await?,
         }
-        Ok(Connection { wire, era })
+        Ok(Connection { wire, era, _driver: driver })
     }
 
     /// The present era.
@@ -112,7 +116,7 @@ impl Connection {
     }
 }
 
-fn client(url: &RedisUrl) -> Client {
+fn login(url: &RedisUrl) -> RedisConnectionInfo {
     let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
     if let Some(user) = &url.user {
         login = login.set_username(user);
@@ -120,14 +124,7 @@ fn client(url: &RedisUrl) -> Client {
     if let Some(password) = &url.password {
         login = login.set_password(password.expose());
     }
-    let tcp = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE));
-    ConnectionAddr::Tcp(url.host.clone(), url.port)
-        .into_connection_info()
-        .map(|info| info.set_redis_settings(login).set_tcp_settings(tcp))
-        .and_then(Client::open)
-        .expect("an address in parts needs no parsing")
+    login
 }
 
 fn is_lost(error: &RedisError) -> bool {
@@ -157,6 +154,6 @@ impl Manager for Connector {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Connector({})", self.client.get_connection_info().addr())
+        write!(out, "Connector({})", self.way)
     }
 }

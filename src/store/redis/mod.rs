@@ -1,9 +1,10 @@
-//! `redis://`: sessions in Redis 6.2 or newer, or Valkey, shared by many proxies and readable by operators.
+//! `redis://`, `rediss://`, `redis+unix://`: sessions in Redis 6.2 or newer, or Valkey, shared by many proxies and readable by operators.
 //!
 //! Look-ups go over shared [`lane`]s and cost one round trip; writes and scripts take a connection from the
 //! [`pool`]. What needs two keys is two commands, ordered so that a crash between them lets nobody in.
 
 mod connect;
+mod dial;
 mod keys;
 mod lane;
 mod pool;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use crate::base::handle::Handle;
 use crate::base::random::Random;
 use crate::config;
+use crate::outgoing::{TlsError, TlsFiles};
 
 use super::{Answer, HandleTaken, NewSession, Store, Touch, Unavailable};
 
@@ -40,15 +42,27 @@ pub(super) struct RedisStore {
     pool: Pool,
 }
 
+/// Whether the files that connections to `address` need can be used; nothing is connected.
+pub(super) fn probe(address: &config::RedisAddress) -> Result<(), TlsError> {
+    match address {
+        config::RedisAddress::Tls { files, .. } => TlsFiles::new(files).map(|_| ()),
+        config::RedisAddress::Tcp { .. } | config::RedisAddress::Unix(_) => Ok(()),
+    }
+}
+
 impl RedisStore {
-    pub(super) fn new(url: &config::RedisUrl, config: &config::Store, random: Random) -> Self {
-        let connector = Connector::new(url, config);
-        Self {
+    pub(super) fn new(
+        url: &config::RedisUrl,
+        config: &config::Store,
+        random: Random,
+    ) -> Result<Self, TlsError> {
+        let connector = Connector::new(url, config)?;
+        Ok(Self {
             keys: Keys::new(&config.key_prefix),
             scripts: Scripts::new(),
             lanes: Lanes::new(&connector, config.command_timeout, random),
             pool: Pool::new(&connector, config),
-        }
+        })
     }
 
     async fn look_up(&self, handle: &Handle) -> RedisResult<Option<Vec<u8>>> {

@@ -1,9 +1,12 @@
 //! What Redis's errors mean to the store's callers.
 
+use std::error::Error;
 use std::io;
+use std::sync::Arc;
 
 use deadpool_redis::redis::{ErrorKind, RedisError};
 
+use crate::outgoing::TlsError;
 use crate::store::{Trouble, Unavailable};
 
 impl From<RedisError> for Unavailable {
@@ -25,11 +28,19 @@ pub(super) fn nonsense() -> RedisError {
 fn kind(error: &RedisError) -> Trouble {
     match error.kind() {
         ErrorKind::Io if error.is_timeout() => Trouble::Timeout,
-        // A name without an address is the second's.
-        ErrorKind::Io | ErrorKind::InvalidClientConfig => Trouble::Connection,
+        ErrorKind::Io if is_of_tls(error) => Trouble::Tls,
+        ErrorKind::Io => Trouble::Connection,
         ErrorKind::AuthenticationFailed => Trouble::Denied,
         _ => kind_of_code(error.code().unwrap_or_default()),
     }
+}
+
+/// The handshake's failures are ours; what breaks TLS afterwards is the library's own. In TLS 1.3 that may be what
+/// Redis thinks of our certificate.
+fn is_of_tls(error: &RedisError) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>()).and_then(io::Error::get_ref);
+    cause.is_some_and(|cause| cause.is::<TlsError>() || cause.is::<rustls::Error>())
 }
 
 /// Redis begins every error with a code; `MISCONF` is a disk that takes no snapshot.
@@ -82,5 +93,9 @@ mod tests {
         assert_eq!(kind(&io::Error::from(io::ErrorKind::ConnectionRefused).into()), Trouble::Connection);
         assert_eq!(kind(&io::Error::from(io::ErrorKind::UnexpectedEof).into()), Trouble::Connection);
         assert_eq!(kind(&nonsense()), Trouble::Protocol);
+        let silent = TlsError::Silent { host: "cache".to_owned() };
+        assert_eq!(kind(&io::Error::other(silent).into()), Trouble::Tls);
+        let refused = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+        assert_eq!(kind(&io::Error::new(io::ErrorKind::InvalidData, refused).into()), Trouble::Tls);
     }
 }

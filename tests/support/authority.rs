@@ -1,0 +1,87 @@
+//! A certificate authority of a test's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
+
+/// An authority and what it has issued, in a folder of its own.
+pub(crate) struct Authority {
+    folder: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, as files.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "A test's authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let (folder, key) = (tempfile::tempdir().unwrap(), KeyPair::generate().unwrap());
+        write(&folder.path().join("ca.pem"), "CERTIFICATE", params.self_signed(&key).unwrap().der());
+        Self { folder, issuer: Issuer::new(params, key) }
+    }
+
+    /// The bundle of those who trust it.
+    pub(crate) fn bundle(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A certificate for a name or an address.
+    pub(crate) fn issue(&self, name: &str) -> Pair {
+        self.sign(name, CertificateParams::new([name.to_owned()]).unwrap())
+    }
+
+    /// One that was good until 2020.
+    pub(crate) fn issue_expired(&self, name: &str) -> Pair {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = date_time_ymd(2020, 1, 1);
+        self.sign(&format!("{name}-expired"), params)
+    }
+
+    fn sign(&self, stem: &str, mut params: CertificateParams) -> Pair {
+        params.distinguished_name.push(DnType::CommonName, stem);
+        let key = KeyPair::generate().unwrap();
+        let file = |ending: &str| self.folder.path().join(format!("{stem}.{ending}"));
+        let pair = Pair { cert: file("crt"), key: file("key") };
+        write(&pair.cert, "CERTIFICATE", params.signed_by(&key, &self.issuer).unwrap().der());
+        write(&pair.key, "PRIVATE KEY", key.serialized_der());
+        pair
+    }
+}
+
+impl Pair {
+    /// A server with this certificate that speaks `protocol` within TLS.
+    pub(crate) fn server(&self, protocol: &str) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_file(&self.cert).unwrap()],
+                PrivateKeyDer::from_pem_file(&self.key).unwrap(),
+            )
+            .unwrap();
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        Arc::new(config)
+    }
+}
+
+fn write(path: &Path, label: &str, der: &[u8]) {
+    let text = format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der));
+    fs::write(path, text).unwrap();
+}
