@@ -36,7 +36,7 @@ fn with_password(url: RedisUrl, password: &str) -> RedisUrl {
 /// A store that waits for commands, and for connections, as long as is said.
 fn open(url: StoreUrl, command_timeout: Duration, connect_timeout: Duration) -> Arc<dyn Store> {
     let config = config(url, command_timeout, connect_timeout);
-    store::open(&config, Clock::system(), Random::system()).unwrap()
+    store::open(&config, Clock::system(), Random::system(), Arc::new(())).unwrap()
 }
 
 fn config(url: StoreUrl, command_timeout: Duration, connect_timeout: Duration) -> config::Store {
@@ -93,5 +93,6 @@ fn record(seen: u64, n: u8) -> Vec<u8> {
 
 fn touch(seen: u64, expires_at: Timestamp) -> Touch {
     let digits = format!("{seen:010}").into_bytes().try_into().unwrap();
-    Touch { offset: r#"{"seen":"#.len(), digits, expires_at }
+    let due = format!("{:010}", seen - 1).into_bytes().try_into().unwrap();
+    Touch { offset: r#"{"seen":"#.len(), digits, due, expires_at }
 }

@@ -230,7 +230,7 @@ fn gateway(
 ) -> Result<(Arc<Gateway>, Background), StartError> {
     let secrets = session_secrets(config, world)?;
     let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
-    let store = store::open(&config.session.store, world.clock.clone(), world.random)?;
+    let store = store::open(&config.session.store, world.clock.clone(), world.random, Arc::new(()))?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(store, Arc::clone(metrics), audit.clone()));
     let around = Surroundings {
         store: Arc::clone(&store),

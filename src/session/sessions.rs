@@ -295,7 +295,7 @@ impl Sessions {
     /// may use.
     async fn load(&self, request: &RequestContext, id: &SessionId) -> Result<Option<Session>, Unavailable> {
         let handle = id.handle();
-        let Some(record) = self.store.load(&handle).await? else { return Ok(None) };
+        let Some(record) = self.store.load(&handle).await?.record else { return Ok(None) };
         match self.records.open(&handle, &record, self.clock.now()) {
             Ok(opened) if opened.key == id.key() => Ok(Some(opened.session)),
             Ok(_) => Ok(None),

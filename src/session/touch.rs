@@ -43,8 +43,12 @@ impl TouchQueue {
         if now.since(session.last_seen_at) < session.touch_interval() {
             return;
         }
-        let expires_at = forgotten_at(now, session.idle_timeout, session.ends_at);
-        let touch = Touch { offset: SEEN_OFFSET, digits: seen_digits(now), expires_at };
+        let touch = Touch {
+            offset: SEEN_OFFSET,
+            digits: seen_digits(now),
+            due: seen_digits(now.minus(session.touch_interval())),
+            expires_at: forgotten_at(now, session.idle_timeout, session.ends_at),
+        };
         if self.queue.try_send((session.handle, touch)).is_err() {
             tracing::debug!(handle = %session.handle, "a use goes unrecorded: the store is slow");
         }

@@ -1,4 +1,5 @@
-//! `memory:`: sessions that end with the process. Keeps no index by account, since nothing here reads one.
+//! `memory:`: sessions that end with the process. It keeps no index: who asks for an account's sessions waits for a walk
+//! over all of them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +9,9 @@ use std::sync::Mutex;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
 
-use super::{Answer, HandleTaken, NewSession, Store, Touch, lock};
+use super::{
+    Answer, Cursor, HandleTaken, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, lock, swapped,
+};
 
 /// Below this many entries a sweep is not worth its walk.
 const FIRST_SWEEP: usize = 1024;
@@ -28,6 +31,8 @@ struct Shelf {
 
 struct Entry {
     record: Vec<u8>,
+    account: String,
+    logged_in_at: Timestamp,
     expires_at: Timestamp,
 }
 
@@ -50,7 +55,12 @@ impl Shelf {
             self.entries.retain(|_, entry| entry.expires_at > now);
             self.sweep_at = FIRST_SWEEP.max(self.entries.len() * 2);
         }
-        let entry = Entry { record: session.record.to_vec(), expires_at: session.expires_at };
+        let entry = Entry {
+            record: session.record.to_vec(),
+            account: session.account.to_owned(),
+            logged_in_at: session.logged_in_at,
+            expires_at: session.expires_at,
+        };
         self.entries.insert(*session.handle, entry);
         Ok(())
     }
@@ -61,20 +71,34 @@ impl Shelf {
         };
         let digits = entry.record.get_mut(touch.offset..).and_then(|tail| tail.first_chunk_mut());
         if let Some(stored) = digits
-            && *stored < touch.digits
+            && *stored <= touch.due
         {
             *stored = touch.digits;
             entry.expires_at = touch.expires_at;
         }
         true
     }
+
+    fn replace(&mut self, handle: &Handle, transition: Transition<'_>, now: Timestamp) -> Replaced {
+        let Some(entry) = self.living(handle, now) else { return Replaced::Gone };
+        let Some(record) = swapped(&entry.record, transition) else { return Replaced::Changed };
+        entry.record = record;
+        Replaced::Done
+    }
+
+    fn members(&self, account: &str, now: Timestamp) -> Vec<Handle> {
+        let of_account = |entry: &Entry| entry.account == account && entry.expires_at > now;
+        let mut members: Vec<_> = self.entries.iter().filter(|(_, entry)| of_account(entry)).collect();
+        members.sort_by_key(|(handle, entry)| (entry.logged_in_at, **handle));
+        members.into_iter().map(|(handle, _)| *handle).collect()
+    }
 }
 
 impl Store for MemoryStore {
-    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Option<Vec<u8>>> {
+    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Loaded> {
         let now = self.clock.now();
         let record = lock(&self.shelf).living(handle, now).map(|entry| entry.record.clone());
-        Box::pin(ready(Ok(record)))
+        Box::pin(ready(Ok(Loaded { record, tether: None })))
     }
 
     fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()> {
@@ -90,6 +114,22 @@ impl Store for MemoryStore {
         let now = self.clock.now();
         let removed = lock(&self.shelf).entries.remove(handle);
         Box::pin(ready(Ok(removed.is_some_and(|entry| entry.expires_at > now))))
+    }
+
+    fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced> {
+        Box::pin(ready(Ok(lock(&self.shelf).replace(handle, transition, self.clock.now()))))
+    }
+
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+        Box::pin(ready(Ok(lock(&self.shelf).members(account, self.clock.now()))))
+    }
+
+    fn survey(&self, _from: Cursor) -> Answer<'_, Part> {
+        let now = self.clock.now();
+        let shelf = lock(&self.shelf);
+        let living = shelf.entries.iter().filter(|(_, entry)| entry.expires_at > now);
+        let handles = living.map(|(handle, _)| *handle).collect();
+        Box::pin(ready(Ok(Part { handles, next: None })))
     }
 
     fn ping(&self) -> Answer<'_, ()> {
@@ -123,9 +163,9 @@ mod tests {
         let handle = Handle::new([1; 16]);
         store.create(&session(&handle, Timestamp::from_seconds(60))).await.unwrap();
         hand.advance(Duration::from_millis(59_999));
-        assert!(store.load(&handle).await.unwrap().is_some());
+        assert!(store.load(&handle).await.unwrap().record.is_some());
         hand.advance(Duration::from_millis(1));
-        assert_eq!(store.load(&handle).await.unwrap(), None);
+        assert_eq!(store.load(&handle).await.unwrap().record, None);
         assert!(!store.remove(&handle, "account").await.unwrap());
     }
 

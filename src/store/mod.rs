@@ -7,6 +7,7 @@ mod file;
 mod memory;
 mod observed;
 mod redis;
+mod tether;
 
 use std::error::Error;
 use std::fmt;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use file::FileError;
 pub use observed::Observed;
+pub use tether::Tether;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
@@ -35,14 +37,22 @@ pub enum OpenError {
 }
 
 /// The store that `config` names. A file is opened, and made where there is none; to a Redis nothing is connected
-/// yet, so this succeeds where it is away, and the first call connects.
+/// yet, so this succeeds where it is away, and the first call connects. `changes` hears of every change to what was
+/// loaded.
 ///
 /// # Errors
 /// Where a file cannot be used: its own, or one that TLS needs.
-pub fn open(config: &config::Store, clock: Clock, random: Random) -> Result<Arc<dyn Store>, OpenError> {
+pub fn open(
+    config: &config::Store,
+    clock: Clock,
+    random: Random,
+    changes: Arc<dyn Changes>,
+) -> Result<Arc<dyn Store>, OpenError> {
     Ok(match &config.url {
         config::StoreUrl::Memory => Arc::new(memory::MemoryStore::new(clock)),
-        config::StoreUrl::File(path) => Arc::new(file::FileStore::open(path, config.command_timeout, clock)?),
+        config::StoreUrl::File(path) => {
+            Arc::new(file::FileStore::open(path, config.command_timeout, clock, changes)?)
+        }
         config::StoreUrl::Redis(url) => Arc::new(redis::RedisStore::new(url, config, random)?),
     })
 }
@@ -60,27 +70,41 @@ pub fn check(config: &config::Store) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// How wide a record's second of use is.
+const DIGITS: usize = 10;
+
 /// What a store answers, in its own time. Whoever drops the future gives the command up.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
 
 /// A place for sessions. Every method ends within the configured command timeout; one that writes and has to
 /// make a connection first, within the connect timeout.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// The record of `handle`; `None` where there is none. What lies there and cannot be a record (another
-    /// type, a size beyond reason) is loaded as an empty one: garbage is no outage.
-    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Option<Vec<u8>>>;
+    /// The record of `handle`. What lies there and cannot be a record (another type, a size beyond reason) is
+    /// loaded as an empty one: garbage is no outage.
+    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Loaded>;
 
     /// Puts a new session on the shelf: first into its account's index, then its record, so that a crash in
     /// between lets nobody in. Refused as unavailable where the handle is taken.
     fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()>;
 
-    /// Records a use in one step: where the record exists and its bytes at `touch.offset` are less than
-    /// `touch.digits`, replaces them and moves its expiry. Says whether the record exists.
+    /// Records a use in one step: where the record exists and its bytes at `touch.offset` are no more than
+    /// `touch.due`, replaces them and moves its expiry. Says whether the record exists.
     fn touch<'a>(&'a self, handle: &'a Handle, touch: Touch) -> Answer<'a, bool>;
+
+    /// Puts a record in the place of the one that was loaded, in one step, so that a late transition undoes nothing:
+    /// where another stands there by now, nothing is changed, and what has gone does not come back. Uses in between
+    /// are no change; they and the expiry are kept.
+    fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced>;
 
     /// Takes a session off the shelf: first its record, then its place in the account's index. Says whether
     /// there was a record, as far as is known: where an answer was lost on the way, the repetition finds none.
     fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool>;
+
+    /// The sessions in an account's index, those that began first standing first. Of some the record may be gone.
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>>;
+
+    /// Some of all sessions, in no order, and where to go on. One that is there throughout is met at least once.
+    fn survey(&self, from: Cursor) -> Answer<'_, Part>;
 
     /// Asks for a sign of life.
     fn ping(&self) -> Answer<'_, ()>;
@@ -103,13 +127,70 @@ pub struct NewSession<'a> {
     pub ends_at: Timestamp,
 }
 
+/// What a store has under a handle.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The bytes; `None` where there is no such session.
+    pub record: Option<Vec<u8>>,
+    /// Holds for as long as the store tells of every change to them; `None` where it does not at all.
+    pub tether: Option<Tether>,
+}
+
+/// Hears of records that are no longer what they were when they were loaded.
+pub trait Changes: Send + Sync + fmt::Debug {
+    /// The record of `handle` is another by now, or gone.
+    fn changed(&self, handle: &Handle);
+}
+
+/// For whoever remembers no records.
+impl Changes for () {
+    fn changed(&self, _handle: &Handle) {}
+}
+
+/// A session's way from one state to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Transition<'a> {
+    /// The record as it was loaded.
+    pub from: &'a [u8],
+    /// The record that takes its place.
+    pub to: &'a [u8],
+    /// Where in both the ten digits of the latest use stand.
+    pub offset: usize,
+}
+
+/// What a transition came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// The new record stands.
+    Done,
+    /// Another record stands there by now.
+    Changed,
+    /// There is no such session any more.
+    Gone,
+}
+
+/// Where a [`Store::survey`] goes on; the default is the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(Vec<u8>);
+
+/// A part of all sessions.
+#[derive(Debug)]
+pub struct Part {
+    /// Their names. One may be met twice.
+    pub handles: Vec<Handle>,
+    /// `None`: that was all.
+    pub next: Option<Cursor>,
+}
+
 /// A use of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Touch {
     /// Where in the record the digits stand.
     pub offset: usize,
     /// Ten ASCII digits: the second of use.
-    pub digits: [u8; 10],
+    pub digits: [u8; DIGITS],
+    /// A use that is recorded later than this stands for this one.
+    pub due: [u8; DIGITS],
     /// When the record may be forgotten unless it is touched again.
     pub expires_at: Timestamp,
 }
@@ -177,6 +258,23 @@ impl From<HandleTaken> for Unavailable {
     fn from(taken: HandleTaken) -> Self {
         Self { kind: Trouble::Protocol, source: Some(Box::new(taken)) }
     }
+}
+
+/// The record after `transition`, the latest use kept; `None` where `stored` is not what it starts from.
+fn swapped(stored: &[u8], transition: Transition<'_>) -> Option<Vec<u8>> {
+    let [before, digits, after] = around_digits(stored, transition.offset)?;
+    let [from_before, _, from_after] = around_digits(transition.from, transition.offset)?;
+    if (before, after) != (from_before, from_after) {
+        return None;
+    }
+    let [before, _, after] = around_digits(transition.to, transition.offset)?;
+    Some([before, digits, after].concat())
+}
+
+fn around_digits(record: &[u8], offset: usize) -> Option<[&[u8]; 3]> {
+    let (before, rest) = record.split_at_checked(offset)?;
+    let (digits, after) = rest.split_at_checked(DIGITS)?;
+    Some([before, digits, after])
 }
 
 /// What these locks guard is whole between any two statements, so a panic elsewhere poisons nothing.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Answer, NewSession, Store, Touch, Unavailable};
+use super::{
+    Answer, Cursor, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, Unavailable,
+};
 use crate::base::clock::Stopwatch;
 use crate::base::handle::Handle;
 use crate::telemetry::{Audit, Event, Facts, Metrics};
@@ -56,7 +58,7 @@ impl Observed {
 }
 
 impl Store for Observed {
-    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Option<Vec<u8>>> {
+    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Loaded> {
         self.watch("load", self.store.load(handle))
     }
 
@@ -70,6 +72,18 @@ impl Store for Observed {
 
     fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool> {
         self.watch("remove", self.store.remove(handle, account))
+    }
+
+    fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced> {
+        self.watch("replace", self.store.replace(handle, transition))
+    }
+
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+        self.watch("members", self.store.members(account))
+    }
+
+    fn survey(&self, from: Cursor) -> Answer<'_, Part> {
+        self.watch("survey", self.store.survey(from))
     }
 
     fn ping(&self) -> Answer<'_, ()> {

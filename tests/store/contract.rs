@@ -1,12 +1,13 @@
 //! What every store keeps. A store joins by one line at the end.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foregate::base::clock::Clock;
+use foregate::base::clock::{Clock, Stopwatch};
 use foregate::base::handle::Handle;
 use foregate::config::{RedisAddress, StoreUrl};
-use foregate::store::{Store, Trouble};
+use foregate::store::{Cursor, Replaced, Store, Transition, Trouble};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -48,12 +49,12 @@ fn redis_unix() -> Shelf<RedisServer> {
 async fn what_is_created_is_loaded_byte_for_byte(store: Arc<dyn Store>) {
     let sample = Sample { record: (0..=255).collect(), ..Sample::new(1) };
     store.create(&sample.session()).await.unwrap();
-    assert_eq!(store.load(&sample.handle).await.unwrap(), Some(sample.record));
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record));
 }
 
 async fn nothing_is_found_where_nothing_was_put(store: Arc<dyn Store>) {
     store.create(&Sample::new(1).session()).await.unwrap();
-    assert_eq!(store.load(&Handle::new([2; 16])).await.unwrap(), None);
+    assert_eq!(store.load(&Handle::new([2; 16])).await.unwrap().record, None);
 }
 
 async fn a_taken_handle_is_refused_and_keeps_its_record(store: Arc<dyn Store>) {
@@ -61,7 +62,7 @@ async fn a_taken_handle_is_refused_and_keeps_its_record(store: Arc<dyn Store>) {
     store.create(&first.session()).await.unwrap();
     let refusal = store.create(&second.session()).await.unwrap_err();
     assert_eq!(refusal.kind, Trouble::Protocol);
-    assert_eq!(store.load(&first.handle).await.unwrap(), Some(first.record));
+    assert_eq!(store.load(&first.handle).await.unwrap().record, Some(first.record));
 }
 
 async fn of_logins_that_draw_the_same_handle_one_wins(store: Arc<dyn Store>) {
@@ -75,7 +76,7 @@ async fn of_logins_that_draw_the_same_handle_one_wins(store: Arc<dyn Store>) {
     }
     let won: Vec<_> = logins.join_all().await.into_iter().flatten().collect();
     assert_eq!(won.len(), 1);
-    assert_eq!(store.load(&Handle::new([7; 16])).await.unwrap().as_ref(), won.first());
+    assert_eq!(store.load(&Handle::new([7; 16])).await.unwrap().record.as_ref(), won.first());
 }
 
 async fn many_sessions_at_once_keep_apart(store: Arc<dyn Store>) {
@@ -85,7 +86,7 @@ async fn many_sessions_at_once_keep_apart(store: Arc<dyn Store>) {
         visits.spawn(async move {
             let sample = Sample::new(n);
             store.create(&sample.session()).await.unwrap();
-            assert_eq!(store.load(&sample.handle).await.unwrap(), Some(sample.record));
+            assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record));
         });
     }
     visits.join_all().await;
@@ -95,7 +96,7 @@ async fn a_use_is_recorded_in_place(store: Arc<dyn Store>) {
     let sample = Sample::new(1);
     store.create(&sample.session()).await.unwrap();
     assert!(store.touch(&sample.handle, touch(1_700_000_060, sample.ends_at)).await.unwrap());
-    assert_eq!(store.load(&sample.handle).await.unwrap(), Some(record(1_700_000_060, 1)));
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(record(1_700_000_060, 1)));
 }
 
 async fn a_late_touch_does_not_turn_time_back(store: Arc<dyn Store>) {
@@ -104,7 +105,7 @@ async fn a_late_touch_does_not_turn_time_back(store: Arc<dyn Store>) {
     let past = Clock::system().now().minus(Duration::from_secs(1));
     for late in [1_700_000_000, 1_699_999_999] {
         assert!(store.touch(&sample.handle, touch(late, past)).await.unwrap());
-        assert_eq!(store.load(&sample.handle).await.unwrap(), Some(record(1_700_000_000, 1)), "{late}");
+        assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(record(1_700_000_000, 1)), "{late}");
     }
 }
 
@@ -119,7 +120,7 @@ async fn of_touches_at_once_the_latest_stays(store: Arc<dyn Store>) {
         );
     }
     assert!(uses.join_all().await.into_iter().all(|exists| exists));
-    assert_eq!(store.load(&sample.handle).await.unwrap(), Some(record(1_700_000_050, 1)));
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(record(1_700_000_050, 1)));
 }
 
 async fn a_touch_brings_nobody_back(store: Arc<dyn Store>) {
@@ -127,24 +128,24 @@ async fn a_touch_brings_nobody_back(store: Arc<dyn Store>) {
     store.create(&sample.session()).await.unwrap();
     store.remove(&sample.handle, &sample.account).await.unwrap();
     assert!(!store.touch(&sample.handle, touch(1_700_000_060, sample.ends_at)).await.unwrap());
-    assert_eq!(store.load(&sample.handle).await.unwrap(), None);
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, None);
 }
 
 async fn a_touch_never_lengthens_a_record(store: Arc<dyn Store>) {
     let sample = Sample { record: br#"{"seen":17"#.to_vec(), ..Sample::new(1) };
     store.create(&sample.session()).await.unwrap();
     assert!(store.touch(&sample.handle, touch(1_700_000_060, sample.ends_at)).await.unwrap());
-    assert_eq!(store.load(&sample.handle).await.unwrap(), Some(sample.record));
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record));
 }
 
 async fn a_record_is_gone_when_its_time_is_over(store: Arc<dyn Store>) {
     let past = Clock::system().now().minus(Duration::from_secs(1));
     let (born_late, used_up) = (Sample { expires_at: past, ..Sample::new(1) }, Sample::new(2));
     store.create(&born_late.session()).await.unwrap();
-    assert_eq!(store.load(&born_late.handle).await.unwrap(), None);
+    assert_eq!(store.load(&born_late.handle).await.unwrap().record, None);
     store.create(&used_up.session()).await.unwrap();
     store.touch(&used_up.handle, touch(1_700_000_060, past)).await.unwrap();
-    assert_eq!(store.load(&used_up.handle).await.unwrap(), None);
+    assert_eq!(store.load(&used_up.handle).await.unwrap().record, None);
     assert!(!store.remove(&used_up.handle, &used_up.account).await.unwrap());
 }
 
@@ -152,7 +153,7 @@ async fn an_expired_handle_is_free_again(store: Arc<dyn Store>) {
     let past = Clock::system().now().minus(Duration::from_secs(1));
     store.create(&Sample { expires_at: past, ..Sample::new(1) }.session()).await.unwrap();
     store.create(&Sample::new(1).session()).await.unwrap();
-    assert!(store.load(&Handle::new([1; 16])).await.unwrap().is_some());
+    assert!(store.load(&Handle::new([1; 16])).await.unwrap().record.is_some());
 }
 
 async fn a_removed_session_is_gone_and_no_other(store: Arc<dyn Store>) {
@@ -160,9 +161,101 @@ async fn a_removed_session_is_gone_and_no_other(store: Arc<dyn Store>) {
     store.create(&one.session()).await.unwrap();
     store.create(&other.session()).await.unwrap();
     assert!(store.remove(&one.handle, &one.account).await.unwrap());
-    assert_eq!(store.load(&one.handle).await.unwrap(), None);
-    assert_eq!(store.load(&other.handle).await.unwrap(), Some(other.record));
+    assert_eq!(store.load(&one.handle).await.unwrap().record, None);
+    assert_eq!(store.load(&other.handle).await.unwrap().record, Some(other.record));
     assert!(!store.remove(&one.handle, &one.account).await.unwrap());
+}
+
+/// From the record of `Sample::new(1)` to another of another length.
+fn transition<'a>(from: &'a [u8], to: &'a [u8]) -> Transition<'a> {
+    Transition { from, to, offset: r#"{"seen":"#.len() }
+}
+
+async fn a_transition_keeps_the_uses_in_between(store: Arc<dyn Store>) {
+    let (sample, to) = (Sample::new(1), br#"{"seen":1700000000,"next":"state"}"#);
+    store.create(&sample.session()).await.unwrap();
+    store.touch(&sample.handle, touch(1_700_000_060, sample.ends_at)).await.unwrap();
+    let done = store.replace(&sample.handle, transition(&sample.record, to)).await.unwrap();
+    assert_eq!(done, Replaced::Done);
+    let stands = store.load(&sample.handle).await.unwrap().record;
+    assert_eq!(stands.as_deref(), Some(br#"{"seen":1700000060,"next":"state"}"#.as_slice()));
+}
+
+async fn a_transition_from_what_is_no_more_changes_nothing(store: Arc<dyn Store>) {
+    let (sample, to) = (Sample::new(1), br#"{"seen":1700000000,"next":"state"}"#);
+    store.create(&sample.session()).await.unwrap();
+    for from in [br#"{"seen":1700000000,"n":2}"#.as_slice(), b"", b"{", br#"{"sEEn":1700000000,"n":1}"#] {
+        let refused = store.replace(&sample.handle, transition(from, to)).await.unwrap();
+        assert_eq!(refused, Replaced::Changed, "{}", String::from_utf8_lossy(from));
+    }
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record.clone()));
+}
+
+async fn a_transition_brings_nobody_back(store: Arc<dyn Store>) {
+    let sample = Sample::new(1);
+    store.create(&sample.session()).await.unwrap();
+    store.remove(&sample.handle, &sample.account).await.unwrap();
+    let late = transition(&sample.record, br#"{"seen":1700000000,"next":"state"}"#);
+    assert_eq!(store.replace(&sample.handle, late).await.unwrap(), Replaced::Gone);
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, None);
+}
+
+async fn a_transition_keeps_the_expiry(store: Arc<dyn Store>) {
+    let soon = Clock::system().now().plus(Duration::from_millis(400));
+    let sample = Sample { expires_at: soon, ..Sample::new(1) };
+    store.create(&sample.session()).await.unwrap();
+    let done = store.replace(&sample.handle, transition(&sample.record, &sample.record)).await.unwrap();
+    assert_eq!(done, Replaced::Done);
+    let waited = Stopwatch::start();
+    while store.load(&sample.handle).await.unwrap().record.is_some() {
+        assert!(waited.elapsed() < AMPLE, "it has lost its expiry");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn of_transitions_at_once_one_is_done(store: Arc<dyn Store>) {
+    let sample = Sample::new(1);
+    store.create(&sample.session()).await.unwrap();
+    let mut transitions = JoinSet::new();
+    for n in 2..22 {
+        let store = Arc::clone(&store);
+        transitions.spawn(async move {
+            let (sample, to) = (Sample::new(1), record(1_700_000_000, n));
+            let done = store.replace(&sample.handle, transition(&sample.record, &to)).await.unwrap();
+            (done == Replaced::Done).then_some(to)
+        });
+    }
+    let won: Vec<_> = transitions.join_all().await.into_iter().flatten().collect();
+    assert_eq!(won.len(), 1);
+    assert_eq!(store.load(&sample.handle).await.unwrap().record.as_ref(), won.first());
+}
+
+async fn an_account_knows_its_sessions_in_the_order_of_their_logins(store: Arc<dyn Store>) {
+    let login = Clock::system().now();
+    for n in [3, 1, 2] {
+        let logged_in_at = login.plus(Duration::from_secs(n.into()));
+        store.create(&Sample { logged_in_at, ..Sample::new(n) }.of("one").session()).await.unwrap();
+    }
+    store.create(&Sample::new(4).of("other").session()).await.unwrap();
+    let handles = |all: &[u8]| all.iter().map(|n| Handle::new([*n; 16])).collect::<Vec<_>>();
+    assert_eq!(store.members("one").await.unwrap(), handles(&[1, 2, 3]));
+    store.remove(&Handle::new([2; 16]), "one").await.unwrap();
+    assert_eq!(store.members("one").await.unwrap(), handles(&[1, 3]));
+    assert_eq!(store.members("nobody").await.unwrap(), handles(&[]));
+}
+
+async fn a_survey_meets_every_session(store: Arc<dyn Store>) {
+    let handle = |n: u16| Handle::new(std::array::from_fn(|at| if at < 2 { n.to_be_bytes()[at] } else { 0 }));
+    for n in 0..1_500 {
+        store.create(&Sample { handle: handle(n), ..Sample::new(1) }.session()).await.unwrap();
+    }
+    let (mut met, mut from) = (HashSet::new(), Some(Cursor::default()));
+    while let Some(cursor) = from {
+        let part = store.survey(cursor).await.unwrap();
+        met.extend(part.handles);
+        from = part.next;
+    }
+    assert_eq!(met, (0..1_500).map(handle).collect());
 }
 
 async fn it_gives_a_sign_of_life(store: Arc<dyn Store>) {
@@ -200,6 +293,13 @@ contract! {
         a_record_is_gone_when_its_time_is_over,
         an_expired_handle_is_free_again,
         a_removed_session_is_gone_and_no_other,
+        a_transition_keeps_the_uses_in_between,
+        a_transition_from_what_is_no_more_changes_nothing,
+        a_transition_brings_nobody_back,
+        a_transition_keeps_the_expiry,
+        of_transitions_at_once_one_is_done,
+        an_account_knows_its_sessions_in_the_order_of_their_logins,
+        a_survey_meets_every_session,
         it_gives_a_sign_of_life,
     ];
     memory, file, redis, redis_tls, redis_unix

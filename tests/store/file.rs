@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use foregate::base::clock::Clock;
 use foregate::base::random::Random;
@@ -17,7 +18,7 @@ fn config(path: &Path) -> config::Store {
 
 /// Why the file at `path` cannot be opened.
 fn refusal(path: &Path) -> FileError {
-    of_file(store::open(&config(path), Clock::system(), Random::system()).unwrap_err())
+    of_file(store::open(&config(path), Clock::system(), Random::system(), Arc::new(())).unwrap_err())
 }
 
 fn of_file(error: OpenError) -> FileError {
@@ -44,8 +45,8 @@ async fn what_was_done_is_there_when_the_file_is_opened_again() {
     assert!(store.touch(&used.handle, touch(1_700_000_060, used.ends_at)).await.unwrap());
     drop(store);
     let store = open_file(&path);
-    assert_eq!(store.load(&used.handle).await.unwrap(), Some(record(1_700_000_060, 1)));
-    assert_eq!(store.load(&removed.handle).await.unwrap(), None);
+    assert_eq!(store.load(&used.handle).await.unwrap().record, Some(record(1_700_000_060, 1)));
+    assert_eq!(store.load(&removed.handle).await.unwrap().record, None);
 }
 
 #[tokio::test]
@@ -112,14 +113,14 @@ async fn a_changed_byte_is_noticed_or_means_nothing() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x20;
         fs::write(&path, &bytes).unwrap();
-        match store::open(&config(&path), Clock::system(), Random::system()) {
+        match store::open(&config(&path), Clock::system(), Random::system(), Arc::new(())) {
             Err(refused) => {
                 assert!(matches!(of_file(refused), FileError::Damaged { .. }), "byte {at}");
             }
             Ok(store) => {
                 for n in 0..100 {
                     let sample = Sample::new(n);
-                    assert_eq!(store.load(&sample.handle).await.unwrap(), Some(sample.record), "byte {at}");
+                    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record), "byte {at}");
                 }
             }
         }

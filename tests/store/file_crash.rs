@@ -93,10 +93,10 @@ impl Promises {
 
     async fn are_kept_by(&self, store: &dyn Store) {
         for handle in &self.alive {
-            assert!(store.load(handle).await.unwrap().is_some(), "{handle} was acknowledged and is lost");
+            assert!(store.load(handle).await.unwrap().record.is_some(), "{handle} was acknowledged and is lost");
         }
         for handle in &self.gone {
-            assert!(store.load(handle).await.unwrap().is_none(), "{handle} was removed and is back");
+            assert!(store.load(handle).await.unwrap().record.is_none(), "{handle} was removed and is back");
         }
     }
 }
@@ -158,7 +158,7 @@ async fn a_child_without_room() {
     let again = store.create(&large_sample().session()).await.unwrap_err();
     assert_eq!(again.kind, Trouble::Full, "{again:?}");
     for sample in &kept {
-        assert_eq!(store.load(&sample.handle).await.unwrap().as_ref(), Some(&sample.record));
+        assert_eq!(store.load(&sample.handle).await.unwrap().record.as_ref(), Some(&sample.record));
     }
     assert!(store.touch(&kept[0].handle, touch(1_700_000_060, kept[0].ends_at)).await.unwrap());
 
@@ -172,7 +172,7 @@ async fn a_child_without_room() {
     drop(store);
     let store = open_file(&file);
     for sample in &kept {
-        assert!(store.load(&sample.handle).await.unwrap().is_some());
+        assert!(store.load(&sample.handle).await.unwrap().record.is_some());
     }
 }
 

@@ -108,7 +108,7 @@ async fn a_restart_logs_nobody_out_and_is_over_within_a_second() {
     let store = hasty(redis_at(server.port()));
     let sample = Sample::new(1);
     store.create(&sample.session()).await.unwrap();
-    store.load(&sample.handle).await.unwrap();
+    store.load(&sample.handle).await.unwrap().record;
     server.kill();
     for trouble in troubles(&*store).await {
         assert_eq!(trouble.kind, Trouble::Connection);
@@ -116,7 +116,7 @@ async fn a_restart_logs_nobody_out_and_is_over_within_a_second() {
     server.restart();
     let took = recovery(&*store, &sample.handle).await;
     assert!(took < Duration::from_secs(1), "{took:?}");
-    assert_eq!(store.load(&sample.handle).await.unwrap(), Some(sample.record));
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record));
 }
 
 #[tokio::test]
@@ -126,10 +126,10 @@ async fn a_restart_between_two_requests_is_not_noticed() {
     let sample = Sample::new(1);
     store.create(&sample.session()).await.unwrap();
     for _ in 0..2 {
-        store.load(&sample.handle).await.unwrap();
+        store.load(&sample.handle).await.unwrap().record;
     }
     server.restart();
-    assert!(store.load(&sample.handle).await.unwrap().is_some());
+    assert!(store.load(&sample.handle).await.unwrap().record.is_some());
     store.create(&Sample::new(2).session()).await.unwrap();
     server.restart();
     assert!(store.touch(&sample.handle, touch(1_700_000_060, sample.ends_at)).await.unwrap());
@@ -146,7 +146,7 @@ async fn a_look_up_that_is_cut_is_tried_once_more() {
     store.create(&sample.session()).await.unwrap();
     let monitor = server.monitor();
     relay.lose_the_answer_to("GET");
-    assert_eq!(store.load(&sample.handle).await.unwrap(), Some(sample.record));
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record));
     assert_eq!(monitor.count("GET"), 2);
 }
 
@@ -170,7 +170,7 @@ async fn a_login_whose_answer_is_lost_is_refused_where_the_handle_was_taken() {
     store.create(&first.session()).await.unwrap();
     relay.lose_the_answer_to("\r\nSET\r\n");
     assert_eq!(store.create(&second.session()).await.unwrap_err().kind, Trouble::Connection);
-    assert_eq!(store.load(&first.handle).await.unwrap(), Some(first.record));
+    assert_eq!(store.load(&first.handle).await.unwrap().record, Some(first.record));
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn a_redis_that_hangs_is_a_timeout_and_is_taken_up_again() {
     let store = hasty(redis_at(server.port()));
     let sample = Sample::new(1);
     store.create(&sample.session()).await.unwrap();
-    store.load(&sample.handle).await.unwrap();
+    store.load(&sample.handle).await.unwrap().record;
     server.pause();
     for trouble in troubles(&*store).await {
         assert_eq!(trouble.kind, Trouble::Timeout);
@@ -222,7 +222,7 @@ async fn a_late_answer_is_never_taken_for_anothers() {
     for n in (0..100).rev() {
         let store = Arc::clone(&store);
         visits.spawn(async move {
-            let loaded = store.load(&Handle::new([n; 16])).await.unwrap();
+            let loaded = store.load(&Handle::new([n; 16])).await.unwrap().record;
             assert_eq!(loaded, Some(record(1_700_000_000, n)));
         });
     }
@@ -252,7 +252,7 @@ async fn a_missing_password_or_permission_is_denied() {
     let reader = RedisUrl { user: Some("reader".to_owned()), ..redis_at(server.port()) };
     let store = hasty(with_password(reader, "reading"));
     let sample = Sample::new(1);
-    assert_eq!(store.load(&sample.handle).await.unwrap(), None);
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, None);
     assert_eq!(store.create(&sample.session()).await.unwrap_err().kind, Trouble::Denied);
 }
 
@@ -264,8 +264,8 @@ async fn a_full_redis_refuses_logins_and_knows_its_sessions() {
     store.create(&sample.session()).await.unwrap();
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(store.create(&Sample::new(2).session()).await.unwrap_err().kind, Trouble::Full);
-    assert_eq!(store.load(&sample.handle).await.unwrap(), Some(sample.record));
-    assert_eq!(store.load(&Handle::new([2; 16])).await.unwrap(), None);
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record));
+    assert_eq!(store.load(&Handle::new([2; 16])).await.unwrap().record, None);
     assert!(store.remove(&sample.handle, &sample.account).await.unwrap());
 }
 
@@ -279,7 +279,7 @@ async fn a_replica_takes_no_logins() {
     assert_eq!(store.create(&Sample::new(2).session()).await.unwrap_err().kind, Trouble::ReadOnly);
     let touched = store.touch(&sample.handle, touch(1_700_000_060, sample.ends_at)).await;
     assert_eq!(touched.unwrap_err().kind, Trouble::ReadOnly);
-    assert_eq!(store.load(&sample.handle).await.unwrap(), Some(sample.record));
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record));
     server.cli(&["REPLICAOF", "NO", "ONE"]);
     store.create(&Sample::new(2).session()).await.unwrap();
 }

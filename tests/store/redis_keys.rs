@@ -79,12 +79,12 @@ async fn a_look_up_is_one_get_and_a_write_no_more_than_it_needs() {
     store.create(&sample.session()).await.unwrap();
     // Both lanes are open, and Redis knows both scripts.
     for _ in 0..2 {
-        store.load(&sample.handle).await.unwrap();
+        store.load(&sample.handle).await.unwrap().record;
         store.touch(&sample.handle, touch(1_700_000_001, sample.ends_at)).await.unwrap();
     }
     let monitor = server.monitor();
     for _ in 0..10 {
-        store.load(&sample.handle).await.unwrap();
+        store.load(&sample.handle).await.unwrap().record;
     }
     store.touch(&sample.handle, touch(1_700_000_001, sample.ends_at)).await.unwrap();
     let commands = monitor.commands();
@@ -100,8 +100,8 @@ async fn garbage_under_a_sessions_key_is_an_empty_record() {
     let (list, long) = (Sample::new(1).handle, Sample::new(2).handle);
     server.cli(&["RPUSH", &format!("session:{list}"), "x"]);
     server.cli(&["SETRANGE", &format!("session:{long}"), "262144", "x"]);
-    assert_eq!(store.load(&list).await.unwrap(), Some(Vec::new()));
-    assert_eq!(store.load(&long).await.unwrap(), Some(Vec::new()));
+    assert_eq!(store.load(&list).await.unwrap().record, Some(Vec::new()));
+    assert_eq!(store.load(&long).await.unwrap().record, Some(Vec::new()));
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn user_password_and_database_are_those_of_the_url() {
     let store = open_redis(with_password(url, "s3cret"));
     let sample = Sample::new(1);
     store.create(&sample.session()).await.unwrap();
-    assert_eq!(store.load(&sample.handle).await.unwrap(), Some(record(1_700_000_000, 1)));
+    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(record(1_700_000_000, 1)));
     assert_eq!(server.cli(&["DBSIZE"]), "0");
     assert_eq!(server.cli(&["-n", "5", "DBSIZE"]), "2");
 }

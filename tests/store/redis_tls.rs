@@ -153,11 +153,11 @@ async fn renewed_files_count_from_the_next_connection_on() {
     let store = open_redis(redis.url_with(&bundle, Some(&redis.client)));
     let handle = Sample::new(1).handle;
     for _ in 0..4 {
-        assert_eq!(store.load(&handle).await.unwrap(), None, "look-ups take turns on several connections");
+        assert_eq!(store.load(&handle).await.unwrap().record, None, "look-ups take turns on several connections");
     }
 
     fs::copy(stranger.bundle(), &bundle).unwrap();
-    assert_eq!(store.load(&handle).await.unwrap(), None);
+    assert_eq!(store.load(&handle).await.unwrap().record, None);
     redis.server.restart();
     let (kind, text) = refusal(&*store).await;
     assert!(kind == Trouble::Tls && text.contains("invalid peer certificate"), "{kind}: {text}");
@@ -196,7 +196,7 @@ fn files_that_cannot_be_used_are_told_before_anything_is_connected() {
         let config = config(StoreUrl::Redis(secure_url(6379, ca, client)), AMPLE, AMPLE);
         let refused = store::check(&config).unwrap_err().to_string();
         assert!(refused.contains(says), "{refused}");
-        let opened = store::open(&config, Clock::system(), Random::system());
+        let opened = store::open(&config, Clock::system(), Random::system(), Arc::new(()));
         assert_eq!(opened.unwrap_err().to_string(), refused);
     }
 }

@@ -42,10 +42,10 @@ impl Entry {
         self.expires_at > now
     }
 
-    /// Records a use. Says whether it is later than the last: an earlier one changes nothing.
+    /// Records a use. Says whether it was due.
     pub(super) fn touch(&mut self, touch: &Touch) -> bool {
         let digits = self.record.get_mut(touch.offset..).and_then(|tail| tail.first_chunk_mut());
-        let Some(stored) = digits.filter(|stored| **stored < touch.digits) else {
+        let Some(stored) = digits.filter(|stored| **stored <= touch.due) else {
             return false;
         };
         *stored = touch.digits;

@@ -23,33 +23,47 @@ use tokio::time::timeout;
 pub use opening::FileError;
 pub(super) use opening::probe;
 
-use super::{Answer, HandleTaken, NewSession, Store, Touch, Unavailable};
+use super::tether::Mooring;
+use super::{
+    Answer, Changes, Cursor, HandleTaken, Loaded, NewSession, Part, Replaced, Store, Touch, Transition,
+    Unavailable,
+};
 use crate::base::clock::Clock;
 use crate::base::handle::Handle;
 use entry::Entry;
 use shelf::Shelf;
-use tables::Newcomer;
+use tables::{Newcomer, Swap};
 use trouble::{Shared, overdue, stopped};
 use writer::{Change, Writer};
 
 /// Threads that read at once; a look-up that misses redb's cache is one read of a page or two.
 const READERS: usize = 32;
 
+/// Sessions looked at in one part of a survey.
+const SURVEYED: usize = 1000;
+
 /// Sessions in one file.
 #[derive(Debug)]
 pub(super) struct FileStore {
     shelf: Arc<Shelf>,
     writer: Writer,
+    mooring: Mooring,
     readers: Arc<Semaphore>,
     patience: Duration,
 }
 
 impl FileStore {
     /// Opens the file at `path`; every call ends within `patience`.
-    pub(super) fn open(path: &Path, patience: Duration, clock: Clock) -> Result<Self, FileError> {
-        let shelf = Arc::new(Shelf::open(path, clock)?);
+    pub(super) fn open(
+        path: &Path,
+        patience: Duration,
+        clock: Clock,
+        changes: Arc<dyn Changes>,
+    ) -> Result<Self, FileError> {
+        let shelf = Arc::new(Shelf::open(path, clock, changes)?);
         let writer = Writer::start(Arc::clone(&shelf)).map_err(|error| FileError::unusable(path, error))?;
-        Ok(Self { shelf, writer, readers: Arc::new(Semaphore::new(READERS)), patience })
+        let readers = Arc::new(Semaphore::new(READERS));
+        Ok(Self { shelf, writer, mooring: Mooring::new(), readers, patience })
     }
 
     /// Reads on a thread of its own.
@@ -75,17 +89,22 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Option<Vec<u8>>> {
-        let handle = *handle;
-        Box::pin(self.read(move |shelf| Ok(shelf.load(&handle)?.map(|entry| entry.record))))
+    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Loaded> {
+        let (handle, tether) = (*handle, Some(self.mooring.tether()));
+        Box::pin(self.read(move |shelf| {
+            let record = shelf.load(&handle)?.map(|entry| entry.record);
+            Ok(Loaded { record, tether })
+        }))
     }
 
     fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()> {
         let (handle, logged_in_at) = (*session.handle, session.logged_in_at);
         let newcomer = Newcomer { handle, entry: Entry::of(session), logged_in_at };
         Box::pin(async {
-            let was_free = self.in_time(self.writer.perform(Change::Put(newcomer))).await?;
-            if was_free { Ok(()) } else { Err(HandleTaken.into()) }
+            match self.in_time(self.writer.perform(Change::Put(newcomer))).await? {
+                Replaced::Changed => Err(HandleTaken.into()),
+                Replaced::Done | Replaced::Gone => Ok(()),
+            }
         })
     }
 
@@ -95,7 +114,30 @@ impl Store for FileStore {
     }
 
     fn remove<'a>(&'a self, handle: &'a Handle, _account: &'a str) -> Answer<'a, bool> {
-        Box::pin(self.in_time(self.writer.perform(Change::TakeOff(*handle))))
+        let removal = self.in_time(self.writer.perform(Change::TakeOff(*handle)));
+        Box::pin(async { Ok(removal.await? == Replaced::Done) })
+    }
+
+    fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced> {
+        let swap = Swap {
+            handle: *handle,
+            from: transition.from.to_vec(),
+            to: transition.to.to_vec(),
+            offset: transition.offset,
+        };
+        Box::pin(self.in_time(self.writer.perform(Change::Swap(swap))))
+    }
+
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+        let account = account.as_bytes().to_vec();
+        Box::pin(self.read(move |shelf| shelf.read(|database| tables::members(database, &account))))
+    }
+
+    fn survey(&self, from: Cursor) -> Answer<'_, Part> {
+        Box::pin(self.read(move |shelf| {
+            let survey = shelf.survey(&from.0, SURVEYED)?;
+            Ok(Part { handles: survey.living, next: survey.next.map(Cursor) })
+        }))
     }
 
     fn ping(&self) -> Answer<'_, ()> {
@@ -117,7 +159,7 @@ mod tests {
     use crate::base::random::Random;
 
     fn open(path: &Path, hand: &ClockHand) -> Arc<FileStore> {
-        Arc::new(FileStore::open(path, Duration::from_secs(30), hand.clock()).unwrap())
+        Arc::new(FileStore::open(path, Duration::from_secs(30), hand.clock(), Arc::new(())).unwrap())
     }
 
     fn session(handle: &Handle, now: Timestamp) -> NewSession<'_> {
@@ -150,7 +192,7 @@ mod tests {
 
     fn touch(second: u64, expires_at: Timestamp) -> Touch {
         let digits = format!("{second:010}").into_bytes().try_into().unwrap();
-        Touch { offset: 0, digits, expires_at }
+        Touch { offset: 0, digits, due: digits, expires_at }
     }
 
     #[tokio::test]
@@ -158,7 +200,7 @@ mod tests {
     async fn a_file_that_hangs_is_a_timeout() {
         let folder = tempfile::tempdir().unwrap();
         let patience = Duration::from_millis(50);
-        let store = FileStore::open(&folder.path().join("f"), patience, Clock::system()).unwrap();
+        let store = FileStore::open(&folder.path().join("f"), patience, Clock::system(), Arc::new(())).unwrap();
         let (handle, now) = (Handle::new([1; 16]), Clock::system().now());
         let waited = Stopwatch::start();
         let stalled = store.shelf.stall();

@@ -16,7 +16,7 @@ use super::tables::{self, Survey, Tables};
 use super::trouble::Shared;
 use crate::base::clock::Clock;
 use crate::base::handle::Handle;
-use crate::store::{Touch, lock};
+use crate::store::{Changes, Touch, lock};
 
 /// What a file system must take before a transaction is tried again.
 const TRIAL: usize = 1024 * 1024;
@@ -25,6 +25,7 @@ const TRIAL: usize = 1024 * 1024;
 pub(super) struct Shelf {
     path: PathBuf,
     clock: Clock,
+    changes: Arc<dyn Changes>,
     /// Or why the file is not open.
     database: RwLock<Result<Database, Shared>>,
     /// The latest use of each session since the last transaction. Whoever reads these and the file reads these
@@ -33,9 +34,9 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    pub(super) fn open(path: &Path, clock: Clock) -> Result<Self, FileError> {
+    pub(super) fn open(path: &Path, clock: Clock, changes: Arc<dyn Changes>) -> Result<Self, FileError> {
         let database = RwLock::new(Ok(opening::open(path)?));
-        Ok(Self { path: path.to_owned(), clock, database, uses: Mutex::default() })
+        Ok(Self { path: path.to_owned(), clock, changes, database, uses: Mutex::default() })
     }
 
     /// The living session of `handle`, its latest use included.
@@ -59,6 +60,8 @@ impl Shelf {
             if latest.digits < touch.digits {
                 *latest = touch;
             }
+            drop(uses);
+            self.changes.changed(handle);
         }
         Ok(true)
     }
@@ -70,6 +73,11 @@ impl Shelf {
     ) -> Result<T, Shared> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         look(database.as_ref().map_err(Arc::clone)?).map_err(Shared::new)
+    }
+
+    /// Tells that a session is another by now, or gone.
+    pub(super) fn tell(&self, handle: &Handle) {
+        self.changes.changed(handle);
     }
 
     /// Some of the sessions from `start` on, and which of them are over.

@@ -5,7 +5,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, Wr
 use super::entry::Entry;
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
-use crate::store::Touch;
+use crate::store::{Replaced, Touch, Transition, swapped};
 
 /// A handle's bytes → its [`Entry`].
 const SESSIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("session");
@@ -27,9 +27,11 @@ pub(super) fn look_up(database: &Database, handle: &Handle) -> Result<Option<Ent
     Ok(stored.map(|bytes| Entry::decode(bytes.value()).unwrap_or_else(Entry::garbage)))
 }
 
-/// Some of the sessions, looked at for those whose time is over.
+/// Some of the sessions.
 #[derive(Debug)]
 pub(super) struct Survey {
+    /// Those that are alive.
+    pub(super) living: Vec<Handle>,
     /// Keys of sessions whose time is over.
     pub(super) expired: Vec<Vec<u8>>,
     /// Where the next survey goes on; `None`: this one came to the end.
@@ -45,15 +47,34 @@ pub(super) fn survey(
 ) -> Result<Survey, redb::Error> {
     let sessions = database.begin_read()?.open_table(SESSIONS)?;
     let mut range = sessions.range(start..)?;
-    let mut expired = Vec::new();
+    let mut survey = Survey { living: Vec::new(), expired: Vec::new(), next: None };
     for session in range.by_ref().take(limit) {
         let (key, bytes) = session?;
-        if !Entry::decode(bytes.value()).is_some_and(|entry| entry.is_alive(now)) {
-            expired.push(key.value().to_vec());
+        let is_alive = Entry::decode(bytes.value()).is_some_and(|entry| entry.is_alive(now));
+        match handle(key.value()).filter(|_| is_alive) {
+            Some(handle) => survey.living.push(handle),
+            None => survey.expired.push(key.value().to_vec()),
         }
     }
-    let next = range.next().transpose()?.map(|(key, _)| key.value().to_vec());
-    Ok(Survey { expired, next })
+    survey.next = range.next().transpose()?.map(|(key, _)| key.value().to_vec());
+    Ok(survey)
+}
+
+/// The sessions in the index of `account`, the earliest first.
+pub(super) fn members(database: &Database, account: &[u8]) -> Result<Vec<Handle>, redb::Error> {
+    let accounts = database.begin_read()?.open_table(ACCOUNTS)?;
+    let mut members = Vec::new();
+    for place in accounts.range(account..)? {
+        let (place, logged_in_at) = place?;
+        let Some(key) = place.value().strip_prefix(account) else { break };
+        members.extend(handle(key).map(|handle| (logged_in_at.value(), handle)));
+    }
+    members.sort_unstable();
+    Ok(members.into_iter().map(|(_, handle)| handle).collect())
+}
+
+fn handle(key: &[u8]) -> Option<Handle> {
+    key.try_into().ok().map(Handle::new)
 }
 
 /// The tables within a transaction.
@@ -91,6 +112,20 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
+    /// Brings a session's record from one state to the next.
+    pub(super) fn swap(&mut self, swap: &Swap, now: Timestamp) -> Result<Replaced, redb::Error> {
+        let key = swap.handle.as_bytes().as_slice();
+        let Some(mut entry) = self.entry(key)?.filter(|entry| entry.is_alive(now)) else {
+            return Ok(Replaced::Gone);
+        };
+        let Some(record) = swapped(&entry.record, swap.transition()) else {
+            return Ok(Replaced::Changed);
+        };
+        entry.record = record;
+        self.sessions.insert(key, entry.encode().as_slice())?;
+        Ok(Replaced::Done)
+    }
+
     /// Takes a session off the shelf and out of its account's index. Says whether it was alive.
     pub(super) fn take_off(&mut self, handle: &Handle, now: Timestamp) -> Result<bool, redb::Error> {
         let gone = self.forget(handle.as_bytes())?;
@@ -124,6 +159,21 @@ pub(super) struct Newcomer {
     pub(super) handle: Handle,
     pub(super) entry: Entry,
     pub(super) logged_in_at: Timestamp,
+}
+
+/// A [`Transition`] on its way to the file.
+#[derive(Debug)]
+pub(super) struct Swap {
+    pub(super) handle: Handle,
+    pub(super) from: Vec<u8>,
+    pub(super) to: Vec<u8>,
+    pub(super) offset: usize,
+}
+
+impl Swap {
+    fn transition(&self) -> Transition<'_> {
+        Transition { from: &self.from, to: &self.to, offset: self.offset }
+    }
 }
 
 /// Where in its account's index a session stands. Accounts are hashes of one length: none is another's beginning.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::shelf::Shelf;
-use super::tables::{Newcomer, Tables};
+use super::tables::{Newcomer, Swap, Tables};
 use super::trouble::{Shared, overdue, stopped};
 use crate::base::clock::{Stopwatch, Timestamp};
 use crate::base::handle::Handle;
-use crate::store::Unavailable;
+use crate::store::{Replaced, Unavailable};
 
 /// Orders that wait; whoever comes when there are more is refused.
 const QUEUE: usize = 1024;
@@ -27,9 +27,11 @@ const STEP: usize = 1000;
 /// What is to be done to the file.
 #[derive(Debug)]
 pub(super) enum Change {
-    /// A login. Comes to whether the handle was free.
+    /// A login. Comes to [`Replaced::Changed`] where the handle is taken.
     Put(Newcomer),
-    /// A logout. Comes to whether there was such a session.
+    /// A transition.
+    Swap(Swap),
+    /// A logout. Comes to [`Replaced::Gone`] where there was no such session.
     TakeOff(Handle),
 }
 
@@ -37,7 +39,7 @@ pub(super) enum Change {
 #[derive(Debug)]
 struct Order {
     change: Change,
-    answer: oneshot::Sender<Result<bool, Unavailable>>,
+    answer: oneshot::Sender<Result<Replaced, Unavailable>>,
 }
 
 /// Gives orders to the thread, and ends it.
@@ -56,7 +58,7 @@ impl Writer {
     }
 
     /// What `change` came to, once it is on the disk.
-    pub(super) async fn perform(&self, change: Change) -> Result<bool, Unavailable> {
+    pub(super) async fn perform(&self, change: Change) -> Result<Replaced, Unavailable> {
         let (answer, answered) = oneshot::channel();
         let orders = self.orders.as_ref().ok_or_else(stopped)?;
         orders.try_send(Order { change, answer }).map_err(|refused| match refused {
@@ -126,6 +128,7 @@ impl Desk {
             Err(error) => orders.iter().map(|_| Err(Arc::clone(&error).into())).collect(),
         };
         for (order, answer) in orders.into_iter().zip(answers) {
+            self.shelf.tell(order.change.handle());
             // Who has given up waiting does not want to know.
             let _ = order.answer.send(answer);
         }
@@ -189,10 +192,21 @@ impl Desk {
 }
 
 impl Change {
-    fn make(&self, tables: &mut Tables<'_>, now: Timestamp) -> Result<bool, redb::Error> {
+    fn make(&self, tables: &mut Tables<'_>, now: Timestamp) -> Result<Replaced, redb::Error> {
+        Ok(match self {
+            Self::Put(newcomer) if tables.put(newcomer, now)? => Replaced::Done,
+            Self::Put(_) => Replaced::Changed,
+            Self::Swap(swap) => tables.swap(swap, now)?,
+            Self::TakeOff(handle) if tables.take_off(handle, now)? => Replaced::Done,
+            Self::TakeOff(_) => Replaced::Gone,
+        })
+    }
+
+    fn handle(&self) -> &Handle {
         match self {
-            Self::Put(newcomer) => tables.put(newcomer, now),
-            Self::TakeOff(handle) => tables.take_off(handle, now),
+            Self::Put(newcomer) => &newcomer.handle,
+            Self::Swap(swap) => &swap.handle,
+            Self::TakeOff(handle) => handle,
         }
     }
 }

@@ -22,6 +22,24 @@ impl Keys {
         format!("{}{handle}", self.session)
     }
 
+    /// The handle in the key of a session's record.
+    pub(super) fn handle(&self, key: &[u8]) -> Option<Handle> {
+        str::from_utf8(key.strip_prefix(self.session.as_bytes())?).ok()?.parse().ok()
+    }
+
+    /// A pattern (of `SCAN`'s kind) that the keys of all sessions fit.
+    pub(super) fn all_sessions(&self) -> String {
+        let special = |c| matches!(c, '*' | '?' | '[' | ']' | '\\' | '^');
+        let mut pattern = String::with_capacity(self.session.len() + 1);
+        for c in self.session.chars() {
+            if special(c) {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern + "*"
+    }
+
     /// The key of an account's index.
     pub(super) fn index(&self, account: &str) -> String {
         format!("{}{account}", self.index)
@@ -37,6 +55,11 @@ mod tests {
         let keys = Keys::new("session:");
         assert_eq!(keys.session(&Handle::new([0; 16])), "session:AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!(keys.index("abc"), "session-user:abc");
+        assert_eq!(keys.handle(b"session:AAAAAAAAAAAAAAAAAAAAAA"), Some(Handle::new([0; 16])));
+        for other in ["session:", "session:x", "session-user:AAAAAAAAAAAAAAAAAAAAAA", "\u{0}"] {
+            assert_eq!(keys.handle(other.as_bytes()), None);
+        }
+        assert_eq!(Keys::new("a*[b]:").all_sessions(), "a\\*\\[b\\]:*");
         assert_eq!(Keys::new("shop:sid:").index("abc"), "shop:sid-user:abc");
     }
 }

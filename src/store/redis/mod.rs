@@ -21,17 +21,25 @@ use crate::base::random::Random;
 use crate::config;
 use crate::outgoing::{TlsError, TlsFiles};
 
-use super::{Answer, HandleTaken, NewSession, Store, Touch, Unavailable};
+use super::{
+    Answer, Cursor, HandleTaken, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, Unavailable,
+};
 
 use connect::Connector;
 use keys::Keys;
 use lane::Lanes;
 use pool::{Order, Pool};
-use script::Scripts;
+use script::{Scripts, Swapped};
 use trouble::{nonsense, overdue};
 
 /// No session is this long: 256 KiB.
 const LONGEST_RECORD: usize = 256 * 1024;
+
+/// Keys that Redis looks at in one step of a survey: a fraction of a millisecond.
+const SCANNED: usize = 1000;
+
+/// Members of an account's index that are read at once.
+const MOST_MEMBERS: usize = 10_000;
 
 /// Sessions in one Redis.
 #[derive(Debug)]
@@ -109,8 +117,8 @@ impl RedisStore {
 }
 
 impl Store for RedisStore {
-    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Option<Vec<u8>>> {
-        Box::pin(async { Ok(self.look_up(handle).await?) })
+    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Loaded> {
+        Box::pin(async { Ok(Loaded { record: self.look_up(handle).await?, tether: None }) })
     }
 
     fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()> {
@@ -126,6 +134,34 @@ impl Store for RedisStore {
 
     fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool> {
         Box::pin(self.in_time(self.take_off(handle, account)))
+    }
+
+    fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced> {
+        Box::pin(self.in_time(async move {
+            let swap = self.scripts.swap(&self.keys.session(handle), transition);
+            Ok(self.pool.run::<Swapped>(Order::Script(&swap)).await?.0)
+        }))
+    }
+
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+        Box::pin(self.in_time(async move {
+            let mut range = cmd("ZRANGE");
+            range.arg(self.keys.index(account)).arg(0).arg(MOST_MEMBERS - 1);
+            let members: Vec<String> = self.pool.run(Order::Command(&range)).await?;
+            Ok(members.iter().filter_map(|member| member.parse().ok()).collect())
+        }))
+    }
+
+    fn survey(&self, from: Cursor) -> Answer<'_, Part> {
+        Box::pin(self.in_time(async move {
+            let cursor = String::from_utf8(from.0).unwrap_or_default();
+            let mut scan = cmd("SCAN");
+            scan.arg(if cursor.is_empty() { "0" } else { &cursor });
+            scan.arg("MATCH").arg(self.keys.all_sessions()).arg("COUNT").arg(SCANNED);
+            let (next, keys): (String, Vec<Vec<u8>>) = self.pool.run(Order::Command(&scan)).await?;
+            let handles = keys.iter().filter_map(|key| self.keys.handle(key)).collect();
+            Ok(Part { handles, next: (next != "0").then(|| Cursor(next.into_bytes())) })
+        }))
     }
 
     fn ping(&self) -> Answer<'_, ()> {

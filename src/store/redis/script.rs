@@ -1,18 +1,19 @@
 //! What Redis has to do in one step. Each script keeps to one key, so that it runs in a Cluster too; a write that
 //! may be refused goes through `pcall`, so that Redis's own error code arrives and not the script's.
 
-use deadpool_redis::redis::{Script, ScriptInvocation};
+use deadpool_redis::redis::{FromRedisValue, ParsingError, Script, ScriptInvocation, Value};
 
-use crate::store::{NewSession, Touch};
+use crate::store::{DIGITS, NewSession, Replaced, Touch, Transition};
 
-/// `KEYS[1]` the record; `ARGV` the digits' offset, the digits, the expiry in milliseconds.
+/// `KEYS[1]` the record; `ARGV` the digits' offset, the digits, the digits at which a use is due, the expiry in
+/// milliseconds.
 const TOUCH: &str = r"
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local stored = redis.call('GETRANGE', KEYS[1], ARGV[1], ARGV[1] + #ARGV[2] - 1)
-if #stored < #ARGV[2] or stored >= ARGV[2] then return 1 end
+if #stored < #ARGV[2] or stored > ARGV[3] then return 1 end
 local written = redis.pcall('SETRANGE', KEYS[1], ARGV[1], ARGV[2])
 if type(written) == 'table' then return written end
-redis.call('PEXPIREAT', KEYS[1], ARGV[3])
+redis.call('PEXPIREAT', KEYS[1], ARGV[4])
 return 1
 ";
 
@@ -28,22 +29,58 @@ if left < 0 or now + left < tonumber(ARGV[2]) then redis.call('PEXPIREAT', KEYS[
 return 1
 ";
 
+/// `KEYS[1]` the record; `ARGV` the digits' offset, their number, the record as it was, the record to be. Answers 0
+/// where there is none, 1 where another stands there, 2 where it is done.
+const SWAP: &str = r"
+local stored = redis.call('GET', KEYS[1])
+if not stored then return 0 end
+local before, after = tonumber(ARGV[1]), ARGV[1] + ARGV[2] + 1
+if stored:sub(1, before) ~= ARGV[3]:sub(1, before) or stored:sub(after) ~= ARGV[3]:sub(after) then return 1 end
+local record = ARGV[4]:sub(1, before) .. stored:sub(before + 1, after - 1) .. ARGV[4]:sub(after)
+local written = redis.pcall('SET', KEYS[1], record, 'KEEPTTL')
+if written.err then return written end
+return 2
+";
+
 /// The scripts, and the digests that Redis knows them by.
 #[derive(Debug)]
 pub(super) struct Scripts {
     touch: Script,
     index: Script,
+    swap: Script,
+}
+
+/// The answer of [`SWAP`].
+pub(super) struct Swapped(pub(super) Replaced);
+
+impl FromRedisValue for Swapped {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        match value {
+            Value::Int(0) => Ok(Self(Replaced::Gone)),
+            Value::Int(1) => Ok(Self(Replaced::Changed)),
+            Value::Int(2) => Ok(Self(Replaced::Done)),
+            other => Err(format!("not what the script answers: {other:?}").into()),
+        }
+    }
 }
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        Self { touch: Script::new(TOUCH), index: Script::new(INDEX) }
+        Self { touch: Script::new(TOUCH), index: Script::new(INDEX), swap: Script::new(SWAP) }
     }
 
     /// Records a use; answers whether there is a record.
     pub(super) fn touch(&self, key: &str, touch: Touch) -> ScriptInvocation<'_> {
         let mut invocation = self.touch.key(key);
-        invocation.arg(touch.offset).arg(touch.digits.as_slice()).arg(touch.expires_at.millis());
+        invocation.arg(touch.offset).arg(touch.digits.as_slice()).arg(touch.due.as_slice());
+        invocation.arg(touch.expires_at.millis());
+        invocation
+    }
+
+    /// Brings a record from one state to the next; answers [`Swapped`].
+    pub(super) fn swap(&self, key: &str, transition: Transition<'_>) -> ScriptInvocation<'_> {
+        let mut invocation = self.swap.key(key);
+        invocation.arg(transition.offset).arg(DIGITS).arg(transition.from).arg(transition.to);
         invocation
     }
 
