@@ -15,7 +15,7 @@ use foregate::base::clock::{Clock, Timestamp};
 use foregate::base::handle::Handle;
 use foregate::base::random::Random;
 use foregate::base::secret::Secret;
-use foregate::config::{self, RedisAddress, RedisUrl, StoreUrl};
+use foregate::config::{self, OnOutage, RedisAddress, RedisUrl, StoreUrl};
 use foregate::store::{self, NewSession, Store, Touch};
 
 /// What a test may take for granted that Redis answers in, on a busy machine.
@@ -41,7 +41,8 @@ fn open(url: StoreUrl, command_timeout: Duration, connect_timeout: Duration) -> 
 
 fn config(url: StoreUrl, command_timeout: Duration, connect_timeout: Duration) -> config::Store {
     let key_prefix = "session:".to_owned();
-    config::Store { url, key_prefix, pool_size: 4, connect_timeout, command_timeout }
+    let (on_outage, outage_grace) = (OnOutage::Refuse, AMPLE);
+    config::Store { url, key_prefix, pool_size: 4, connect_timeout, command_timeout, on_outage, outage_grace }
 }
 
 fn open_file(path: &Path) -> Arc<dyn Store> {

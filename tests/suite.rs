@@ -10,6 +10,7 @@ mod identity;
 mod limits;
 mod login;
 mod paths;
+mod rotation;
 mod secure_upstreams;
 mod session;
 mod store;

@@ -24,7 +24,7 @@ use crate::listener::{BindError, BindSocketError, CertificateError, Ending, List
 use crate::outgoing::TlsError;
 use crate::pages::Pages;
 use crate::policy::{OwnCookies, StrictTransport};
-use crate::session::{FormTokens, Sessions, Surroundings, Toucher};
+use crate::session::{FormTokens, SessionMemory, Sessions, Surroundings, Toucher};
 use crate::store::{self, Observed, Store};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Logs, Metrics};
 use crate::upstream::{self, BodyLimits, IdentityWriter, Tunnels, Upstreams};
@@ -230,10 +230,12 @@ fn gateway(
 ) -> Result<(Arc<Gateway>, Background), StartError> {
     let secrets = session_secrets(config, world)?;
     let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
-    let store = store::open(&config.session.store, world.clock.clone(), world.random, Arc::new(()))?;
+    let memory = SessionMemory::new(&config.session.cache, world.clock.clone());
+    let store = store::open(&config.session.store, world.clock.clone(), world.random, memory.changes())?;
     let store: Arc<dyn Store> = Arc::new(Observed::new(store, Arc::clone(metrics), audit.clone()));
     let around = Surroundings {
         store: Arc::clone(&store),
+        memory,
         clock: world.clock.clone(),
         random: world.random,
         audit: audit.clone(),
@@ -276,6 +278,7 @@ fn gateway(
         audit: audit.clone(),
         metrics: Arc::clone(metrics),
         random: world.random,
+        activity: config.session.activity,
         prefix: config.server.prefix.clone(),
         head_limits: HeadLimits {
             uri_bytes: limits.uri_bytes,

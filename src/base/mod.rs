@@ -8,6 +8,7 @@ pub mod identity;
 pub mod pem;
 pub mod random;
 pub mod request_id;
+pub mod sealed;
 pub mod secret;
 pub mod signed;
 pub mod size;

@@ -25,7 +25,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::SessionCookie => "session-cookie",
             Self::LoginCookie => "login-cookie",

@@ -29,6 +29,8 @@ pub struct Route {
     pub body_bytes: Option<u64>,
     /// What a request without a session gets.
     pub unauthenticated: Unauthenticated,
+    /// Whether requests here count as use of a session.
+    pub touch: bool,
 }
 
 /// The hosts that a route is for, in lower case.
@@ -118,6 +120,7 @@ fn read(section: &mut Section<'_>, around: Surroundings<'_>) -> Route {
             kind::one_of(&UNAUTHENTICATED),
             Unauthenticated::Auto,
         ),
+        touch: section.value("touch", kind::boolean, true),
     };
     check_target(section, &route, around);
     check_access(section, &route, around.login);

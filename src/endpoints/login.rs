@@ -13,7 +13,7 @@ use crate::base::secret::Secret;
 use crate::http::{Body, Problem, Provenance, RequestContext, provenance};
 use crate::pages::{LoginPage, LoginProblem, RememberBox};
 use crate::policy::ReturnTo;
-use crate::session::{Finding, NoSession, Remember};
+use crate::session::{BeginError, Finding, NoSession, Remember};
 use crate::telemetry::{Event, Facts, LoginResult};
 
 /// When to come back after a moment of too much to do.
@@ -78,9 +78,12 @@ impl Parts {
             }
         };
         let remember = self.remember(&form);
-        let Ok(begun) = self.sessions.begin(context, &headers, &identity, remember).await else {
-            self.metrics.login_attempt(LoginResult::Unavailable);
-            return Ok(self.again(context, &headers, &form, LoginProblem::StoreUnavailable));
+        let begun = match self.sessions.begin(context, &headers, &identity, remember).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                let problem = self.not_begun(context, &identity, &error);
+                return Ok(self.again(context, &headers, &form, problem));
+            }
         };
         self.metrics.login_attempt(LoginResult::Success);
         let facts = Facts {
@@ -123,6 +126,25 @@ impl Parts {
         problem
     }
 
+    /// Why somebody who may log in is not logged in.
+    fn not_begun(&self, context: &RequestContext, identity: &Identity, error: &BeginError) -> LoginProblem {
+        if let BeginError::Unavailable(_) = error {
+            self.metrics.login_attempt(LoginResult::Unavailable);
+            return LoginProblem::StoreUnavailable;
+        }
+        self.metrics.login_attempt(LoginResult::Refused);
+        let facts = Facts {
+            request_id: Some(context.id),
+            user: Some(&identity.user),
+            account: Some(&identity.account),
+            address: Some(context.client),
+            reason: Some("session-limit"),
+            ..Facts::default()
+        };
+        self.audit.record(Event::LoginFailed, &facts);
+        LoginProblem::TooManySessions
+    }
+
     /// The form once more, refilled but for the password.
     fn again(
         &self,
@@ -133,7 +155,7 @@ impl Parts {
     ) -> Response<Body> {
         let status = match problem {
             LoginProblem::WrongCredentials => StatusCode::UNAUTHORIZED,
-            LoginProblem::Expired => StatusCode::FORBIDDEN,
+            LoginProblem::Expired | LoginProblem::TooManySessions => StatusCode::FORBIDDEN,
             LoginProblem::Busy | LoginProblem::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let page = LoginPage {

@@ -1,5 +1,7 @@
 //! Logging out: a question, so that no link or image can do it, and then at once and everywhere.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -41,7 +43,7 @@ impl Parts {
             self.sessions.find_all(context, &headers).await.map_err(|_| Problem::LogoutUnavailable)?;
         if let Some(first) = found.first() {
             let token = form.field("csrf_token");
-            let fits = |session: &Session| self.forms.is_session_token(context, &session.handle, token);
+            let fits = |session: &Arc<Session>| self.forms.is_session_token(context, &session.handle, token);
             if !found.iter().any(fits) {
                 let _ = self.refuse_foreign(context, "token");
                 return Ok(self.question(context, first, StatusCode::FORBIDDEN));

@@ -103,6 +103,7 @@ mod tests {
             methods: Vec::new(),
             body_bytes: None,
             unauthenticated: Unauthenticated::Auto,
+            touch: true,
         }
     }
 

@@ -9,12 +9,13 @@ use hyper::body::Incoming;
 use super::rejection::Rejection;
 use super::routes::{NoRoute, Routes};
 use crate::base::random::Random;
-use crate::config::{Access, Unauthenticated};
+use crate::config::{Access, Activity, Unauthenticated};
 use crate::endpoints::Endpoints;
 use crate::http::{Body, HeadLimits, Problem, RequestContext, RequestKind, redirect};
 use crate::pages::Pages;
 use crate::policy::{
-    Decision, OwnCookies, Permit, ReturnTo, Route, StrictTransport, decide, keep_private, login_location,
+    Decision, OwnCookies, Permit, ReturnTo, Route, StrictTransport, counts_as_use, decide, keep_private,
+    login_location,
 };
 use crate::session::{Finding, NoSession, Session, Sessions};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Metrics};
@@ -36,6 +37,7 @@ pub struct Gateway {
     upstreams: Arc<Upstreams>,
     own_cookies: OwnCookies,
     audit: Audit,
+    activity: Activity,
     prefix: String,
     own_label: Arc<str>,
 }
@@ -65,6 +67,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Where request ids come from.
     pub random: Random,
+    /// What counts as the use of a session.
+    pub activity: Activity,
     /// Where the proxy's own pages live.
     pub prefix: String,
     /// How large a head may be.
@@ -113,6 +117,7 @@ impl Gateway {
             upstreams: parts.upstreams,
             own_cookies: parts.own_cookies,
             audit: parts.audit,
+            activity: parts.activity,
             own_label: parts.prefix.as_str().into(),
             prefix: parts.prefix,
         }
@@ -130,8 +135,8 @@ impl Gateway {
         }
         let route = self.route(context)?;
         let visitor = self.visitor(route, context, request.headers()).await?;
-        let cookie = renewed_cookie(context, &visitor);
-        let permit = self.permit(route, context, visitor)?;
+        let permit = self.permit(route, context, &visitor)?;
+        let cookie = self.renewed_cookie(context, &visitor).await;
         let response = self.upstreams.forward(&permit, context, request).await?;
         Ok(self.harden(response, &permit).with_cookie(cookie))
     }
@@ -185,8 +190,10 @@ impl Gateway {
         }
         let found = self.sessions.find(context, headers).await;
         let found = found.map_err(|_| Rejection::Problem(Problem::StoreUnavailable))?;
-        if let Finding::Session(found) = &found {
-            self.sessions.touch(&found.session);
+        if let Finding::Session(found) = &found
+            && counts_as_use(&route.rule, self.activity, &context.method, context.kind)
+        {
+            self.sessions.touch(found);
         }
         Ok(found)
     }
@@ -195,17 +202,27 @@ impl Gateway {
         &self,
         route: &Arc<Route>,
         context: &RequestContext,
-        visitor: Finding,
+        visitor: &Finding,
     ) -> Result<Permit, Rejection> {
         let (session, why_not) = match visitor {
-            Finding::Session(found) => (Some(found.session), None),
-            Finding::Nobody(why_not) => (None, Some(why_not)),
+            Finding::Session(found) => (Some(Arc::clone(&found.session)), None),
+            Finding::Nobody(why_not) => (None, Some(*why_not)),
         };
         match decide(route, &context.method, session.clone()) {
             Decision::Forward(permit) => Ok(permit),
             Decision::Login => Err(self.login(route, context, why_not)),
             Decision::Forbid => Err(self.forbid(context, session.as_deref())),
             Decision::RefuseMethod => Err(Rejection::Method(route.rule.methods.clone())),
+        }
+    }
+
+    /// The visitor's cookie anew, where it is due and this answer may carry it.
+    async fn renewed_cookie(&self, context: &RequestContext, visitor: &Finding) -> Option<HeaderValue> {
+        match (visitor, context.kind) {
+            (Finding::Session(found), RequestKind::Navigation | RequestKind::FrameNavigation) => {
+                self.sessions.renewed(context, found).await
+            }
+            (Finding::Session(_), RequestKind::Script) | (Finding::Nobody(_), _) => None,
         }
     }
 
@@ -259,15 +276,5 @@ impl Gateway {
             headers.append(VARY, HeaderValue::from_static("Cookie"));
         }
         Answered { response, route: route.rule.path.as_str().into(), session: permit.session().cloned() }
-    }
-}
-
-/// The visitor's cookie under the newest secret, where it is due and this answer may carry it.
-fn renewed_cookie(context: &RequestContext, visitor: &Finding) -> Option<HeaderValue> {
-    match (visitor, context.kind) {
-        (Finding::Session(found), RequestKind::Navigation | RequestKind::FrameNavigation) => {
-            found.renewed.clone()
-        }
-        (Finding::Session(_), RequestKind::Script) | (Finding::Nobody(_), _) => None,
     }
 }

@@ -82,6 +82,8 @@ pub enum LoginProblem {
     Busy,
     /// Sessions cannot be kept at the moment.
     StoreUnavailable,
+    /// The account has as many sessions as it may.
+    TooManySessions,
 }
 
 /// The question before logging out.
@@ -221,6 +223,7 @@ mod tests {
             LoginProblem::Expired,
             LoginProblem::Busy,
             LoginProblem::StoreUnavailable,
+            LoginProblem::TooManySessions,
         ] {
             all.push((format!("{problem:?}"), login(Some(problem), false)));
         }

@@ -89,14 +89,9 @@ fn fits(rule: &config::Route, session: &Session) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::base::clock::Timestamp;
-    use crate::base::handle::Handle;
-    use crate::base::identity::{Account, Identity};
     use crate::config::{HostPattern, Unauthenticated};
-    use crate::session::Remember;
+    use crate::session::testing::session_of;
 
     fn route(access: Access, groups: &[&str], users: &[&str]) -> Arc<Route> {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -111,29 +106,12 @@ mod tests {
             methods: Vec::new(),
             body_bytes: None,
             unauthenticated: Unauthenticated::Auto,
+            touch: true,
         }))
     }
 
-    fn session(user: &str, groups: &[&str]) -> Arc<Session> {
-        Arc::new(Session {
-            handle: Handle::new([0; 16]),
-            identity: Identity {
-                account: Account::local(user),
-                user: user.to_owned(),
-                name: None,
-                email: None,
-                groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-            },
-            logged_in_at: Timestamp::from_seconds(0),
-            last_seen_at: Timestamp::from_seconds(0),
-            remember: Remember::No,
-            idle_timeout: Duration::from_secs(60),
-            ends_at: Timestamp::from_seconds(600),
-        })
-    }
-
-    fn verdict(route: &Arc<Route>, session: Option<Arc<Session>>) -> &'static str {
-        match decide(route, &Method::GET, session) {
+    fn verdict(route: &Arc<Route>, session: Option<Session>) -> &'static str {
+        match decide(route, &Method::GET, session.map(Arc::new)) {
             Decision::Forward(permit) if permit.session().is_some() => "as somebody",
             Decision::Forward(_) => "as anybody",
             Decision::Login => "login",
@@ -146,28 +124,28 @@ mod tests {
     fn a_public_route_knows_nobody() {
         let public = route(Access::Public, &[], &[]);
         assert_eq!(verdict(&public, None), "as anybody");
-        assert_eq!(verdict(&public, Some(session("alice", &[]))), "as anybody");
+        assert_eq!(verdict(&public, Some(session_of("alice", &[]))), "as anybody");
     }
 
     #[test]
     fn an_optional_route_knows_who_is_there() {
         let optional = route(Access::Optional, &[], &[]);
         assert_eq!(verdict(&optional, None), "as anybody");
-        assert_eq!(verdict(&optional, Some(session("alice", &[]))), "as somebody");
+        assert_eq!(verdict(&optional, Some(session_of("alice", &[]))), "as somebody");
     }
 
     #[test]
     fn a_protected_route_wants_a_session_that_fits() {
         let anybody = route(Access::Authenticated, &[], &[]);
         assert_eq!(verdict(&anybody, None), "login");
-        assert_eq!(verdict(&anybody, Some(session("alice", &[]))), "as somebody");
+        assert_eq!(verdict(&anybody, Some(session_of("alice", &[]))), "as somebody");
 
         let listed = route(Access::Authenticated, &["admins"], &["carol"]);
         assert_eq!(verdict(&listed, None), "login");
-        assert_eq!(verdict(&listed, Some(session("alice", &["staff"]))), "forbid");
-        assert_eq!(verdict(&listed, Some(session("alice", &["staff", "admins"]))), "as somebody");
-        assert_eq!(verdict(&listed, Some(session("carol", &[]))), "as somebody");
-        assert_eq!(verdict(&listed, Some(session("Carol", &["Admins"]))), "forbid");
+        assert_eq!(verdict(&listed, Some(session_of("alice", &["staff"]))), "forbid");
+        assert_eq!(verdict(&listed, Some(session_of("alice", &["staff", "admins"]))), "as somebody");
+        assert_eq!(verdict(&listed, Some(session_of("carol", &[]))), "as somebody");
+        assert_eq!(verdict(&listed, Some(session_of("Carol", &["Admins"]))), "forbid");
     }
 
     #[test]

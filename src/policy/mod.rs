@@ -1,11 +1,13 @@
 //! Decisions, pure: no await, no I/O. Rank 6.
 
 mod access;
+mod activity;
 mod response;
 mod return_to;
 mod upstream_cookies;
 
 pub use access::{Decision, Permit, Route, decide};
+pub use activity::counts_as_use;
 pub use response::{StrictTransport, keep_private};
 pub use return_to::{ReturnTo, login_location};
 pub use upstream_cookies::OwnCookies;

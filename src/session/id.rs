@@ -18,6 +18,13 @@ impl SessionId {
         Self(Secret::new(random.bytes()))
     }
 
+    /// A new id for the same session: another verifier under the same selector.
+    pub(super) fn successor(&self, random: Random) -> Self {
+        let mut bytes = *self.0.expose();
+        bytes[16..].copy_from_slice(&random.bytes::<16>());
+        Self(Secret::new(bytes))
+    }
+
     /// From the bytes that a signed value vouched for.
     pub(super) const fn from_bytes(bytes: Secret<[u8; 32]>) -> Self {
         Self(bytes)
@@ -65,6 +72,15 @@ impl PartialEq for VerifierKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_successor_has_the_handle_and_another_key() {
+        let id = SessionId::new(Random::system());
+        let next = id.successor(Random::system());
+        assert_eq!(id.handle(), next.handle());
+        assert_ne!(id.key(), next.key());
+        assert_ne!(next.key(), id.successor(Random::system()).key());
+    }
 
     #[test]
     fn the_handle_depends_on_the_selector_and_the_key_on_the_verifier() {

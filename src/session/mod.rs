@@ -1,11 +1,20 @@
 //! Sessions: what one is, how it travels, when it is over. Rank 5.
 
+mod bind;
 mod carried;
 mod cookie;
+mod flights;
 mod forms;
 mod id;
+mod limit;
+mod lookup;
+mod memory;
+mod opened;
 mod record;
+mod rotation;
 mod sessions;
+#[cfg(test)]
+pub mod testing;
 mod touch;
 mod value;
 
@@ -13,6 +22,8 @@ use std::time::Duration;
 
 pub use cookie::SessionCookie;
 pub use forms::{FormBinding, FormTokens};
+pub use limit::BeginError;
+pub use memory::SessionMemory;
 pub use sessions::{Begun, Finding, Found, NoSession, Sessions, Surroundings};
 pub use touch::Toucher;
 
@@ -38,6 +49,10 @@ pub struct Session {
     pub idle_timeout: Duration,
     /// Its absolute end.
     pub ends_at: Timestamp,
+    /// The client's address at login.
+    pub address: String,
+    /// What the client called itself then.
+    pub user_agent: Option<String>,
 }
 
 impl Session {

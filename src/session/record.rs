@@ -3,9 +3,14 @@
 //! `{"seen":1763800000,` … `,"mac":"…"}`: `seen` stands first and has a fixed width, so that a use is recorded
 //! in place; the tag covers the handle and every byte between the two members.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::id::{SessionId, VerifierKey};
+use super::opened::{Opened, Previous};
 use super::{Lifetimes, Remember, Session};
 use crate::base::base64url;
 use crate::base::clock::Timestamp;
@@ -81,6 +86,22 @@ struct Members {
     user_agent: Option<String>,
     remember: bool,
     key: String,
+    /// When the present key came, where it is not the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotated_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev: Option<Prev>,
+}
+
+/// The verifier before the present one.
+#[derive(Serialize, Deserialize)]
+struct Prev {
+    key: String,
+    /// The present id, sealed for who bears the one before.
+    next: String,
+    /// It counts until then; no end where the present one has not been used yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<i64>,
 }
 
 impl Records {
@@ -107,25 +128,89 @@ impl Records {
             user_agent: login.user_agent.clone(),
             remember: login.remember == Remember::Yes,
             key: id.key().text(),
+            rotated_at: None,
+            prev: None,
         };
         let json = serde_json::to_vec(&members).expect("strings and numbers are always JSON");
+        self.tagged(&id.handle(), &seen_digits(login.at), &json)
+    }
+
+    /// The record after `previous` gave way to its successor at `at`: tagged anew, members that this program does not
+    /// know kept.
+    ///
+    /// # Errors
+    /// Where `record` is none.
+    pub(super) fn rotated(
+        &self,
+        record: &[u8],
+        previous: &SessionId,
+        next: &Successor,
+        at: Timestamp,
+    ) -> Result<Vec<u8>, RecordFault> {
+        let prev = Prev { key: previous.key().text(), next: base64url::encode(&next.sealed), until: None };
+        self.changed(&previous.handle(), record, |members| {
+            members.insert("key".to_owned(), next.id.key().text().into());
+            members.insert("rotated_at".to_owned(), at.seconds().into());
+            members.insert("prev".to_owned(), serde_json::to_value(prev).expect("three members are JSON"));
+        })
+    }
+
+    /// The record after the present verifier was used: the one before counts until `until`.
+    ///
+    /// # Errors
+    /// Where `record` is none.
+    pub(super) fn settled(
+        &self,
+        handle: &Handle,
+        record: &[u8],
+        until: Timestamp,
+    ) -> Result<Vec<u8>, RecordFault> {
+        self.changed(handle, record, |members| {
+            if let Some(Value::Object(prev)) = members.get_mut("prev") {
+                prev.insert("until".to_owned(), until.seconds().into());
+            }
+        })
+    }
+
+    fn changed(
+        &self,
+        handle: &Handle,
+        record: &[u8],
+        change: impl FnOnce(&mut Map<String, Value>),
+    ) -> Result<Vec<u8>, RecordFault> {
+        let inner = self.verified(handle, record)?.inner;
+        let json = [b"{", inner, b"}"].concat();
+        let mut members = serde_json::from_slice(&json).map_err(|_| RecordFault::Garbage)?;
+        change(&mut members);
+        let json = serde_json::to_vec(&members).expect("what was JSON still is");
+        let digits = &record[SEEN_OFFSET..SEEN_OFFSET + SEEN_DIGITS];
+        Ok(self.tagged(handle, digits, &json))
+    }
+
+    fn tagged(&self, handle: &Handle, seen: &[u8], json: &[u8]) -> Vec<u8> {
         let inner = &json[1..json.len() - 1];
-        let mac = base64url::encode(self.signer.tag(&[id.handle().to_string().as_bytes(), inner]));
-        [SEEN, &seen_digits(login.at), b",", inner, MAC, mac.as_bytes(), END].concat()
+        let mac = base64url::encode(self.signer.tag(&[handle.to_string().as_bytes(), inner]));
+        [SEEN, seen, b",", inner, MAC, mac.as_bytes(), END].concat()
+    }
+
+    fn verified<'a>(&self, handle: &Handle, record: &'a [u8]) -> Result<Parts<'a>, RecordFault> {
+        let parts = split(record).ok_or(RecordFault::Garbage)?;
+        let mac: [u8; 32] = base64url::decode_array(parts.mac).ok_or(RecordFault::Garbage)?;
+        let tag = self.signer.verify(&[handle.to_string().as_bytes(), parts.inner], &mac);
+        tag.map(|_| parts).ok_or(RecordFault::Forged)
     }
 
     /// Opens the record that lies under `handle`. Whether the session is still alive, and the bearer's
     /// verifier the right one, is for the caller to judge.
     pub(super) fn open(&self, handle: &Handle, record: &[u8], now: Timestamp) -> Result<Opened, RecordFault> {
-        let (seen, inner, mac) = split(record).ok_or(RecordFault::Garbage)?;
-        let mac: [u8; 32] = base64url::decode_array(mac).ok_or(RecordFault::Garbage)?;
-        if self.signer.verify(&[handle.to_string().as_bytes(), inner], &mac).is_none() {
-            return Err(RecordFault::Forged);
-        }
+        let Parts { seen, inner, .. } = self.verified(handle, record)?;
         let members = read_members(inner)?;
         let key = VerifierKey::parse(&members.key).ok_or(RecordFault::Garbage)?;
+        let previous = members.prev.as_ref().map(previous).transpose()?;
+        let rotated_at = Timestamp::from_seconds(members.rotated_at.unwrap_or(members.logged_in_at));
         // Another proxy's clock may be ahead of ours; what counts is that it was no later than now.
-        Ok(Opened { session: self.session(*handle, seen.min(now), members), key })
+        let session = Arc::new(self.session(*handle, seen.min(now), members));
+        Ok(Opened { session, key, rotated_at, previous, noticed: AtomicBool::new(false) })
     }
 
     fn session(&self, handle: Handle, seen: Timestamp, members: Members) -> Session {
@@ -144,17 +229,31 @@ impl Records {
             remember,
             idle_timeout: self.lifetimes.of(remember).idle,
             ends_at: Timestamp::from_seconds(members.expires_at),
+            address: members.address,
+            user_agent: members.user_agent,
         }
     }
 }
 
-/// A record that this program wrote.
+/// An id that takes another's place.
 #[derive(Debug)]
-pub(super) struct Opened {
-    /// What it says.
-    pub(super) session: Session,
-    /// Whose verifier may use it.
-    pub(super) key: VerifierKey,
+pub(super) struct Successor {
+    pub(super) id: SessionId,
+    /// The same, for who bears the other.
+    pub(super) sealed: Vec<u8>,
+}
+
+/// A record, taken apart.
+struct Parts<'a> {
+    seen: Timestamp,
+    inner: &'a [u8],
+    mac: &'a [u8],
+}
+
+fn previous(prev: &Prev) -> Result<Previous, RecordFault> {
+    let key = VerifierKey::parse(&prev.key).ok_or(RecordFault::Garbage)?;
+    let next = base64url::decode(prev.next.as_bytes()).ok_or(RecordFault::Garbage)?;
+    Ok(Previous { key, next, until: prev.until.map(Timestamp::from_seconds) })
 }
 
 /// The ten digits of a use at `at`.
@@ -166,7 +265,7 @@ pub(super) fn seen_digits(at: Timestamp) -> [u8; SEEN_DIGITS] {
     })
 }
 
-fn split(record: &[u8]) -> Option<(Timestamp, &[u8], &[u8])> {
+fn split(record: &[u8]) -> Option<Parts<'_>> {
     let rest = record.strip_prefix(SEEN)?;
     let (digits, rest) = rest.split_at_checked(SEEN_DIGITS)?;
     let rest = rest.strip_prefix(b",")?.strip_suffix(END)?;
@@ -176,7 +275,7 @@ fn split(record: &[u8]) -> Option<(Timestamp, &[u8], &[u8])> {
         return None;
     }
     let seconds = digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-    Some((Timestamp::from_seconds(seconds), inner, mac))
+    Some(Parts { seen: Timestamp::from_seconds(seconds), inner, mac })
 }
 
 fn read_members(inner: &[u8]) -> Result<Members, RecordFault> {
@@ -197,6 +296,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::Lifetime;
+    use super::super::opened::Standing;
     use super::*;
     use crate::base::random::Random;
     use crate::base::secret::Secret;
@@ -250,7 +350,7 @@ mod tests {
         assert_eq!(opened.session.identity, alice());
         assert_eq!(opened.session.last_seen_at, NOW);
         assert_eq!((opened.session.idle_timeout, opened.session.ends_at), (HOUR, NOW.plus(DAY)));
-        assert!(opened.key == id.key());
+        assert!(matches!(opened.standing(&id, NOW), Some(Standing::Present)));
         let json: serde_json::Value = serde_json::from_slice(&record).unwrap();
         assert_eq!(json["seen"], 1_763_800_000);
         assert_eq!(json["user"], "alice");

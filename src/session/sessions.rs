@@ -1,14 +1,21 @@
 //! The service: finds the session that a request carries, begins new ones, ends them.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
+use super::bind::{self, user_agent};
 use super::carried::{Carried, Presented};
 use super::id::SessionId;
-use super::record::{LoginFacts, RecordFault, Records};
-use super::touch::{TouchQueue, Toucher, touching};
+use super::limit::{BeginError, Limit, Room};
+use super::lookup::{self, Lookup};
+use super::memory::SessionMemory;
+use super::opened::{Opened, Standing};
+use super::record::{LoginFacts, Records};
+use super::rotation::{Rotated, Rotation};
+use super::touch::{Notices, Toucher, touching};
 use super::value::{SignedValues, ValueFault};
 use super::{Lifetimes, Remember, Session, SessionCookie, forgotten_at};
 use crate::base::base64url;
@@ -17,23 +24,22 @@ use crate::base::handle::Handle;
 use crate::base::identity::{Account, Identity};
 use crate::base::random::Random;
 use crate::base::signed::{Purpose, Secrets, Signer, Verified};
-use crate::config;
+use crate::config::{self, Bind};
 use crate::http::{RequestContext, cookies};
-use crate::store::{NewSession, Store, Trouble, Unavailable};
+use crate::store::{Changes, NewSession, Store, Unavailable};
 use crate::telemetry::{Audit, CookieVerdict, Event, Facts, Metrics};
-
-/// So much of a client's name for itself is kept.
-const USER_AGENT_CHARS: usize = 256;
 
 /// Everything that is done with sessions.
 #[derive(Debug)]
 pub struct Sessions {
-    store: Arc<dyn Store>,
+    lookup: Lookup,
+    rotation: Rotation,
     values: SignedValues,
-    records: Records,
     lifetimes: Lifetimes,
     cookie: SessionCookie,
-    uses: TouchQueue,
+    bind: Vec<Bind>,
+    limit: Limit,
+    notices: Notices,
     clock: Clock,
     random: Random,
     audit: Audit,
@@ -45,6 +51,8 @@ pub struct Sessions {
 pub struct Surroundings {
     /// Where they lie.
     pub store: Arc<dyn Store>,
+    /// What this process remembers of them, and the store tells of changes.
+    pub memory: SessionMemory,
     /// The time that decides.
     pub clock: Clock,
     /// Where ids come from.
@@ -70,9 +78,10 @@ pub enum Finding {
 pub struct Found {
     /// What is known of it.
     pub session: Arc<Session>,
-    /// Its cookie under the secret that signs now, where the request's is under a previous one. Only for answers
-    /// to page navigations: a late one to a script could overwrite what a login beside it has just set.
-    pub renewed: Option<HeaderValue>,
+    opened: Arc<Opened>,
+    presented: Presented,
+    /// The present id, where the request came with the one before.
+    present: Option<SessionId>,
 }
 
 /// Why a request has no session.
@@ -97,16 +106,32 @@ impl Sessions {
     /// Sessions as configured, and who records their use: to be run by the caller.
     pub fn new(config: &config::Session, secrets: &Secrets, around: Surroundings) -> (Self, Toucher) {
         let lifetimes = Lifetimes::new(config);
-        let cookie = SessionCookie::new(config.cookie.clone());
-        let (uses, toucher) = touching(Arc::clone(&around.store));
         let signer = Signer::derive(secrets, Purpose::SessionCookie);
-        let sessions = Self {
+        let lookup = Lookup {
             store: around.store,
+            records: Arc::new(Records::new(Signer::derive(secrets, Purpose::Record), lifetimes)),
+            memory: around.memory.0,
+            grace: lookup::grace(config.store.on_outage, config.store.outage_grace),
+            clock: around.clock.clone(),
+            audit: around.audit.clone(),
+            metrics: Arc::clone(&around.metrics),
+        };
+        let rotation = Rotation {
+            lookup: lookup.clone(),
+            every: config.rotate_every,
+            grace: config.rotate_grace,
+            random: around.random,
+        };
+        let (notices, toucher) = touching(rotation.clone());
+        let sessions = Self {
+            lookup,
+            rotation,
             values: SignedValues::new(signer, config.cookie.name.clone(), lifetimes.longest()),
-            records: Records::new(Signer::derive(secrets, Purpose::Record), lifetimes),
             lifetimes,
-            cookie,
-            uses,
+            cookie: SessionCookie::new(config.cookie.clone()),
+            bind: config.bind.clone(),
+            limit: Limit { most: config.max_per_user.map(NonZeroUsize::get), at_limit: config.at_limit },
+            notices,
             clock: around.clock,
             random: around.random,
             audit: around.audit,
@@ -128,10 +153,12 @@ impl Sessions {
     pub async fn find(&self, request: &RequestContext, headers: &HeaderMap) -> Result<Finding, Unavailable> {
         let mut looked_up = self.look_up(request, headers).await?;
         Ok(match (looked_up.verdict, looked_up.alive.pop()) {
-            (CookieVerdict::Valid | CookieVerdict::OldKey, Some(alive)) => Finding::Session(Found {
-                renewed: self.renewed(request, &alive),
-                session: Arc::new(alive.session),
-            }),
+            (CookieVerdict::Valid | CookieVerdict::OldKey, Some(found)) => {
+                if found.present.is_none() {
+                    self.notices.settled(&found.opened);
+                }
+                Finding::Session(found)
+            }
             (CookieVerdict::Absent, _) => Finding::Nobody(NoSession::NoCookie),
             (_, _) => Finding::Nobody(NoSession::BadCookie),
         })
@@ -146,28 +173,66 @@ impl Sessions {
         &self,
         request: &RequestContext,
         headers: &HeaderMap,
-    ) -> Result<Vec<Session>, Unavailable> {
+    ) -> Result<Vec<Arc<Session>>, Unavailable> {
         let looked_up = self.look_up(request, headers).await?;
-        Ok(looked_up.alive.into_iter().map(|alive| alive.session).collect())
+        Ok(looked_up.alive.into_iter().map(|found| found.session).collect())
     }
 
     /// Takes notice that the session is used.
-    pub fn touch(&self, session: &Session) {
-        self.uses.touch(session, self.clock.now());
+    pub fn touch(&self, found: &Found) {
+        self.notices.used(&found.opened, self.clock.now());
+    }
+
+    /// The session's cookie, where the browser is due another: under the secret that signs now, or with the id that
+    /// has taken the place of the one that it sent. Only for answers to page navigations: a late one to a script
+    /// could overwrite what a login beside it has just set.
+    pub async fn renewed(&self, request: &RequestContext, found: &Found) -> Option<HeaderValue> {
+        let now = self.clock.now();
+        if let Some(present) = &found.present {
+            return Some(self.cookie_for(request, found, present));
+        }
+        if self.rotation.is_due(&found.opened, now) {
+            return self.rotated(request, found).await;
+        }
+        match found.presented.under {
+            Verified::Current => None,
+            Verified::Previous => Some(self.cookie_for(request, found, &found.presented.id)),
+        }
+    }
+
+    async fn rotated(&self, request: &RequestContext, found: &Found) -> Option<HeaderValue> {
+        match self.rotation.rotate(&found.presented.id).await {
+            Ok(Rotated::Here(id)) => {
+                self.audit.record(Event::Rotated, &facts_of(request, &found.session));
+                Some(self.cookie_for(request, found, &id))
+            }
+            Ok(Rotated::Elsewhere(id)) => Some(self.cookie_for(request, found, &id)),
+            Ok(Rotated::Ended) => None,
+            Err(error) => {
+                tracing::debug!(handle = %found.session.handle, %error, "an id is kept for longer");
+                None
+            }
+        }
+    }
+
+    fn cookie_for(&self, request: &RequestContext, found: &Found, id: &SessionId) -> HeaderValue {
+        let now = self.clock.now();
+        let value = self.values.issue(id.bytes(), self.cookie.scope(request.authority.host()), now);
+        self.cookie.set(&value, found.session.ends_at.since(now), found.session.remember)
     }
 
     /// Begins a session for `identity`, and ends those that the request's cookies carry: an id from before the
     /// login, whoever chose it, is worth nothing after it.
     ///
     /// # Errors
-    /// Where the store cannot do it: then nobody is logged in.
+    /// Where the store cannot do it, or the account has as many sessions as it may: then nobody is logged in.
     pub async fn begin(
         &self,
         request: &RequestContext,
         headers: &HeaderMap,
         identity: &Identity,
         remember: Remember,
-    ) -> Result<Begun, Unavailable> {
+    ) -> Result<Begun, BeginError> {
         self.end(request, headers, "login").await?;
         let id = SessionId::new(self.random);
         let login = LoginFacts {
@@ -177,6 +242,7 @@ impl Sessions {
             remember,
         };
         self.put(&id, identity, &login).await?;
+        self.make_room(request, &identity.account, &id.handle()).await?;
         self.metrics.session_created(&identity.account.provider);
         let value = self.values.issue(id.bytes(), self.cookie.scope(request.authority.host()), login.at);
         let life = self.lifetimes.of(remember).absolute;
@@ -194,23 +260,62 @@ impl Sessions {
         reason: &'static str,
     ) -> Result<(), Unavailable> {
         for Presented { id, .. } in self.read_cookies(request, headers).presented {
-            let Some(session) = self.load(request, &id).await? else { continue };
-            self.store.remove(&session.handle, &account_key(&session.identity.account)).await?;
-            self.metrics.session_ended(reason);
-            let facts = Facts { reason: Some(reason), ..facts_of(request, &session) };
-            self.audit.record(Event::Revoked, &facts);
+            let found = self.lookup.find(&id.handle(), &about(request)).await?;
+            let Some(opened) = found else { continue };
+            if opened.standing(&id, self.clock.now()).is_some() {
+                self.revoke(request, &opened.session, reason).await?;
+            }
         }
         Ok(())
+    }
+
+    async fn revoke(
+        &self,
+        request: &RequestContext,
+        session: &Session,
+        reason: &'static str,
+    ) -> Result<(), Unavailable> {
+        // Nothing that is remembered stands in for it, should the store not answer.
+        self.lookup.memory.changed(&session.handle);
+        let removed =
+            self.lookup.store.remove(&session.handle, &account_key(&session.identity.account)).await;
+        self.lookup.memory.changed(&session.handle);
+        removed?;
+        self.metrics.session_ended(reason);
+        self.audit.record(Event::Revoked, &Facts { reason: Some(reason), ..facts_of(request, session) });
+        Ok(())
+    }
+
+    /// Keeps an account within its limit of sessions, after another has begun.
+    async fn make_room(
+        &self,
+        request: &RequestContext,
+        account: &Account,
+        newest: &Handle,
+    ) -> Result<(), BeginError> {
+        match self.limit.room(&self.lookup, account, newest).await? {
+            Room::After(oldest) => {
+                for session in oldest {
+                    self.revoke(request, &session, "limit").await?;
+                }
+                Ok(())
+            }
+            Room::None => {
+                self.lookup.store.remove(newest, &account_key(account)).await?;
+                Err(BeginError::AtLimit)
+            }
+        }
     }
 
     async fn put(&self, id: &SessionId, identity: &Identity, login: &LoginFacts) -> Result<(), Unavailable> {
         let lifetime = self.lifetimes.of(login.remember);
         let ends_at = login.at.plus(lifetime.absolute);
-        self.store
+        self.lookup
+            .store
             .create(&NewSession {
                 handle: &id.handle(),
                 account: &account_key(&identity.account),
-                record: &self.records.seal(id, identity, login),
+                record: &self.lookup.records.seal(id, identity, login),
                 logged_in_at: login.at,
                 expires_at: forgotten_at(login.at, lifetime.idle, ends_at),
                 ends_at,
@@ -235,11 +340,15 @@ impl Sessions {
             let verdict = carried.faults.first().map_or(CookieVerdict::Absent, |fault| verdict_of(*fault));
             return Ok(LookedUp { verdict, alive: Vec::new() });
         }
-        let mut alive = Vec::new();
+        let mut alive: Vec<Found> = Vec::new();
         for presented in carried.presented {
-            let session = self.load(request, &presented.id).await?;
-            let session = session.filter(|session| self.is_alive(request, session));
-            alive.extend(session.map(|session| Alive { session, presented }));
+            let Some(found) = self.bearer(request, headers, presented).await? else { continue };
+            match alive.iter_mut().find(|other| other.session.handle == found.session.handle) {
+                // An id and its successor are one session; who has the successor is to keep it.
+                Some(other) if found.present.is_none() => *other = found,
+                Some(_) => {}
+                None => alive.push(found),
+            }
         }
         let verdict = match &*alive {
             [] => CookieVerdict::Ended,
@@ -255,16 +364,29 @@ impl Sessions {
         Ok(LookedUp { verdict, alive })
     }
 
-    /// The same id, signed anew.
-    fn renewed(&self, request: &RequestContext, alive: &Alive) -> Option<HeaderValue> {
-        let Alive { session, presented } = alive;
-        if presented.under == Verified::Current {
-            return None;
+    /// The session that the id gives its bearer; `None` where it gives none.
+    async fn bearer(
+        &self,
+        request: &RequestContext,
+        headers: &HeaderMap,
+        presented: Presented,
+    ) -> Result<Option<Found>, Unavailable> {
+        let found = self.lookup.find(&presented.id.handle(), &about(request)).await?;
+        let Some(opened) = found else { return Ok(None) };
+        let present = match opened.standing(&presented.id, self.clock.now()) {
+            None => return Ok(None),
+            Some(Standing::Present) => None,
+            Some(Standing::Replaced(next)) => Some(next),
+        };
+        let session = Arc::clone(&opened.session);
+        if !self.is_alive(request, &session) {
+            return Ok(None);
         }
-        let now = self.clock.now();
-        let scope = self.cookie.scope(request.authority.host());
-        let value = self.values.issue(presented.id.bytes(), scope, now);
-        Some(self.cookie.set(&value, session.ends_at.since(now), session.remember))
+        if !bind::holds(&self.bind, &session, request.client, headers) {
+            self.refuse(request, "bound-elsewhere", Some(session.handle));
+            return Ok(None);
+        }
+        Ok(Some(Found { session, opened, presented, present }))
     }
 
     fn is_alive(&self, request: &RequestContext, session: &Session) -> bool {
@@ -291,59 +413,28 @@ impl Sessions {
         carried
     }
 
-    /// The session under `id` as its record tells it, over or not; `None` where there is none that its bearer
-    /// may use.
-    async fn load(&self, request: &RequestContext, id: &SessionId) -> Result<Option<Session>, Unavailable> {
-        let handle = id.handle();
-        let Some(record) = self.store.load(&handle).await?.record else { return Ok(None) };
-        match self.records.open(&handle, &record, self.clock.now()) {
-            Ok(opened) if opened.key == id.key() => Ok(Some(opened.session)),
-            Ok(_) => Ok(None),
-            Err(fault @ RecordFault::TooNew) => {
-                tracing::error!(%handle, "{fault}");
-                Err(Unavailable { kind: Trouble::Protocol, source: Some(Box::new(fault)) })
-            }
-            Err(fault) => {
-                tracing::warn!(%handle, "a session's record is refused: {fault}");
-                self.metrics.store_error("record");
-                self.refuse(request, "record", Some(handle));
-                Ok(None)
-            }
-        }
-    }
-
     fn refuse(&self, request: &RequestContext, reason: &'static str, handle: Option<Handle>) {
-        let facts = Facts {
-            request_id: Some(request.id),
-            address: Some(request.client),
-            handle,
-            reason: Some(reason),
-            ..Facts::default()
-        };
-        self.audit.record(Event::CookieRefused, &facts);
+        self.audit.record(Event::CookieRefused, &Facts { handle, reason: Some(reason), ..about(request) });
     }
+}
+
+fn about(request: &RequestContext) -> Facts<'static> {
+    Facts { request_id: Some(request.id), address: Some(request.client), ..Facts::default() }
 }
 
 fn facts_of<'a>(request: &RequestContext, session: &'a Session) -> Facts<'a> {
     Facts {
-        request_id: Some(request.id),
         user: Some(&session.identity.user),
         account: Some(&session.identity.account),
         handle: Some(session.handle),
-        address: Some(request.client),
-        reason: None,
+        ..about(request)
     }
 }
 
 /// What a request's cookies amount to after the store was asked.
 struct LookedUp {
     verdict: CookieVerdict,
-    alive: Vec<Alive>,
-}
-
-struct Alive {
-    session: Session,
-    presented: Presented,
+    alive: Vec<Found>,
 }
 
 fn verdict_of(fault: ValueFault) -> CookieVerdict {
@@ -356,17 +447,11 @@ fn verdict_of(fault: ValueFault) -> CookieVerdict {
 
 /// The account's name in the store: 16 bytes of SHA-256 over its length-prefixed parts, so that no name stands
 /// in a key and no two accounts share one.
-fn account_key(account: &Account) -> String {
+pub(super) fn account_key(account: &Account) -> String {
     let mut hash = Sha256::new();
     for part in [&account.provider, &account.subject] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
     base64url::encode(&hash.finalize()[..16])
-}
-
-fn user_agent(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::USER_AGENT)?;
-    let text = String::from_utf8_lossy(value.as_bytes());
-    Some(text.chars().filter(|c| !c.is_control()).take(USER_AGENT_CHARS).collect())
 }

@@ -1,56 +1,90 @@
 //! Records that sessions are used, off the path of the responses.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::forgotten_at;
+use super::opened::Opened;
 use super::record::{SEEN_OFFSET, seen_digits};
-use super::{Session, forgotten_at};
+use super::rotation::Rotation;
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
-use crate::store::{Store, Touch};
+use crate::store::Touch;
 
-/// Uses that wait to be recorded. Beyond it a use goes unrecorded; the session's next one stands for it.
+/// Notices that wait to be recorded. Beyond it one goes unrecorded; the session's next one stands for it.
 const QUEUE: usize = 4096;
+
+/// Notices that are recorded at once.
+const AT_ONCE: usize = 16;
 
 /// How long the end of the process waits for what is still queued.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Takes notice of uses.
-#[derive(Clone, Debug)]
-pub(super) struct TouchQueue {
-    queue: mpsc::Sender<(Handle, Touch)>,
+/// What is to be recorded of a session.
+#[derive(Debug)]
+enum Notice {
+    /// It was used.
+    Use(Touch),
+    /// Its present id was.
+    Settled,
 }
 
-/// Records what the queue takes notice of, until it is told to stop.
+/// A notice, and whose.
+#[derive(Debug)]
+struct Noticed {
+    handle: Handle,
+    notice: Notice,
+}
+
+/// Takes notice of uses.
+#[derive(Clone, Debug)]
+pub(super) struct Notices {
+    queue: mpsc::Sender<Noticed>,
+}
+
+/// Records what was noticed, until it is told to stop.
 #[derive(Debug)]
 pub struct Toucher {
-    store: Arc<dyn Store>,
-    uses: mpsc::Receiver<(Handle, Touch)>,
+    rotation: Rotation,
+    notices: mpsc::Receiver<Noticed>,
 }
 
 /// A queue and who works it off.
-pub(super) fn touching(store: Arc<dyn Store>) -> (TouchQueue, Toucher) {
-    let (queue, uses) = mpsc::channel(QUEUE);
-    (TouchQueue { queue }, Toucher { store, uses })
+pub(super) fn touching(rotation: Rotation) -> (Notices, Toucher) {
+    let (queue, notices) = mpsc::channel(QUEUE);
+    (Notices { queue }, Toucher { rotation, notices })
 }
 
-impl TouchQueue {
+impl Notices {
     /// The session is used at `now`; recorded where the last recorded use is long enough ago.
-    pub(super) fn touch(&self, session: &Session, now: Timestamp) {
-        if now.since(session.last_seen_at) < session.touch_interval() {
+    pub(super) fn used(&self, opened: &Opened, now: Timestamp) {
+        let session = &opened.session;
+        let interval = session.touch_interval();
+        if now.since(session.last_seen_at) < interval || !opened.notice() {
             return;
         }
         let touch = Touch {
             offset: SEEN_OFFSET,
             digits: seen_digits(now),
-            due: seen_digits(now.minus(session.touch_interval())),
+            due: seen_digits(now.minus(interval)),
             expires_at: forgotten_at(now, session.idle_timeout, session.ends_at),
         };
-        if self.queue.try_send((session.handle, touch)).is_err() {
-            tracing::debug!(handle = %session.handle, "a use goes unrecorded: the store is slow");
+        self.send(session.handle, Notice::Use(touch));
+    }
+
+    /// The session's present id is used.
+    pub(super) fn settled(&self, opened: &Opened) {
+        if opened.is_unsettled() && opened.notice() {
+            self.send(opened.session.handle, Notice::Settled);
+        }
+    }
+
+    fn send(&self, handle: Handle, notice: Notice) {
+        if self.queue.try_send(Noticed { handle, notice }).is_err() {
+            tracing::debug!(%handle, "a use goes unrecorded: the store is slow");
         }
     }
 }
@@ -58,21 +92,40 @@ impl TouchQueue {
 impl Toucher {
     /// Works until `stop`, and then off what is still queued.
     pub async fn run(mut self, stop: CancellationToken) {
-        while let Some(Some((handle, touch))) = stop.run_until_cancelled(self.uses.recv()).await {
-            self.record(handle, touch).await;
+        let mut under_way = JoinSet::new();
+        while let Some(Some(notice)) = stop.run_until_cancelled(self.notices.recv()).await {
+            self.begin(notice, &mut under_way).await;
         }
         let rest = async {
-            while let Ok((handle, touch)) = self.uses.try_recv() {
-                self.record(handle, touch).await;
+            while let Ok(notice) = self.notices.try_recv() {
+                self.begin(notice, &mut under_way).await;
             }
+            while under_way.join_next().await.is_some() {}
         };
         if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
             tracing::warn!("the latest uses go unrecorded: the store is slow");
         }
     }
 
-    async fn record(&self, handle: Handle, touch: Touch) {
-        if let Err(error) = self.store.touch(&handle, touch).await {
+    /// Records one, beside a few others.
+    async fn begin(&self, notice: Noticed, under_way: &mut JoinSet<()>) {
+        while under_way.try_join_next().is_some() {}
+        if under_way.len() >= AT_ONCE {
+            under_way.join_next().await;
+        }
+        let rotation = self.rotation.clone();
+        under_way.spawn(async move { notice.record(&rotation).await });
+    }
+}
+
+impl Noticed {
+    async fn record(self, rotation: &Rotation) {
+        let Self { handle, notice } = self;
+        let recorded = match notice {
+            Notice::Use(touch) => rotation.lookup.store.touch(&handle, touch).await.map(drop),
+            Notice::Settled => rotation.settle(&handle).await,
+        };
+        if let Err(error) = recorded {
             tracing::debug!(%handle, %error, "a use goes unrecorded");
         }
     }

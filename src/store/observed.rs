@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{
-    Answer, Cursor, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, Unavailable,
-};
+use super::{Answer, Cursor, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, Unavailable};
 use crate::base::clock::Stopwatch;
 use crate::base::handle::Handle;
 use crate::telemetry::{Audit, Event, Facts, Metrics};

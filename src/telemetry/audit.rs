@@ -20,6 +20,8 @@ pub enum Event {
     Login,
     /// Somebody could not.
     LoginFailed,
+    /// A session in use was given another id.
+    Rotated,
     /// A session was ended before its time.
     Revoked,
     /// A session was found past one of its timeouts.

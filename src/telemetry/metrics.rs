@@ -88,6 +88,7 @@ pub struct Metrics {
     login_attempts: Words,
     store_seconds: Family<Label, Histogram, fn() -> Histogram>,
     store_errors: Words,
+    cache_lookups: Words,
     upstream_seconds: Family<UpstreamLabels, Histogram, fn() -> Histogram>,
     upstream_errors: Family<UpstreamErrorLabels, Counter>,
     policy_findings: Family<FindingLabels, Counter>,
@@ -135,6 +136,27 @@ struct FindingLabels {
     application: Arc<str>,
 }
 
+/// Where the answer to a look-up came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheResult {
+    /// Memory.
+    Hit,
+    /// The store, perhaps by somebody else's question.
+    Miss,
+    /// Memory, since the store cannot be asked.
+    Outage,
+}
+
+impl CacheResult {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Outage => "outage",
+        }
+    }
+}
+
 impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
@@ -177,6 +199,12 @@ impl Metrics {
                 Family::new_with_constructor(histogram as fn() -> Histogram),
             ),
             store_errors: add(all, "store_errors", "What the session store could not do", Family::default()),
+            cache_lookups: add(
+                all,
+                "cache_lookups",
+                "Look-ups of sessions by where the answer came from",
+                Family::default(),
+            ),
             upstream_errors: add(
                 all,
                 "upstream_errors",
@@ -241,6 +269,11 @@ impl Metrics {
     /// The store could not do something.
     pub fn store_error(&self, kind: &'static str) {
         self.store_errors.get_or_create(&[("kind", kind)]).inc();
+    }
+
+    /// A session was looked up.
+    pub fn cache_lookup(&self, result: CacheResult) {
+        self.cache_lookups.get_or_create(&[("result", result.as_str())]).inc();
     }
 
     /// An upstream answered.

@@ -64,13 +64,8 @@ pub struct UnfitForHeader;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::base::clock::Timestamp;
-    use crate::base::handle::Handle;
-    use crate::base::identity::{Account, Identity};
-    use crate::session::Remember;
+    use crate::session::testing::session_of;
 
     fn writer() -> IdentityWriter {
         let name = |name| Some(HeaderName::from_static(name));
@@ -85,28 +80,10 @@ mod tests {
         })
     }
 
-    fn session(user: &str, groups: &[&str]) -> Session {
-        Session {
-            handle: Handle::new([0; 16]),
-            identity: Identity {
-                account: Account::local(user),
-                user: user.to_owned(),
-                name: Some("Not told".to_owned()),
-                email: None,
-                groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-            },
-            logged_in_at: Timestamp::from_seconds(0),
-            last_seen_at: Timestamp::from_seconds(0),
-            remember: Remember::No,
-            idle_timeout: Duration::from_secs(60),
-            ends_at: Timestamp::from_seconds(600),
-        }
-    }
-
     #[test]
     fn names_pass_as_utf8_and_a_comma_in_a_group_cannot_make_two_of_it() {
         let mut headers = HeaderMap::new();
-        writer().write(&mut headers, &session("ärmel", &["staff", "a,admin"])).unwrap();
+        writer().write(&mut headers, &session_of("ärmel", &["staff", "a,admin"])).unwrap();
         assert_eq!(headers["x-forwarded-user"].as_bytes(), "ärmel".as_bytes());
         assert_eq!(headers["x-forwarded-groups"], "staff,a%2Cadmin");
         assert_eq!(headers.len(), 2);
@@ -115,6 +92,6 @@ mod tests {
     #[test]
     fn a_line_break_in_a_name_is_never_written() {
         let mut headers = HeaderMap::new();
-        assert!(writer().write(&mut headers, &session("alice\r\nX-Admin: 1", &[])).is_err());
+        assert!(writer().write(&mut headers, &session_of("alice\r\nX-Admin: 1", &[])).is_err());
     }
 }

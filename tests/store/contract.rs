@@ -105,7 +105,11 @@ async fn a_late_touch_does_not_turn_time_back(store: Arc<dyn Store>) {
     let past = Clock::system().now().minus(Duration::from_secs(1));
     for late in [1_700_000_000, 1_699_999_999] {
         assert!(store.touch(&sample.handle, touch(late, past)).await.unwrap());
-        assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(record(1_700_000_000, 1)), "{late}");
+        assert_eq!(
+            store.load(&sample.handle).await.unwrap().record,
+            Some(record(1_700_000_000, 1)),
+            "{late}"
+        );
     }
 }
 

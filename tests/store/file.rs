@@ -120,7 +120,11 @@ async fn a_changed_byte_is_noticed_or_means_nothing() {
             Ok(store) => {
                 for n in 0..100 {
                     let sample = Sample::new(n);
-                    assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record), "byte {at}");
+                    assert_eq!(
+                        store.load(&sample.handle).await.unwrap().record,
+                        Some(sample.record),
+                        "byte {at}"
+                    );
                 }
             }
         }

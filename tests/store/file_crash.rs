@@ -93,7 +93,10 @@ impl Promises {
 
     async fn are_kept_by(&self, store: &dyn Store) {
         for handle in &self.alive {
-            assert!(store.load(handle).await.unwrap().record.is_some(), "{handle} was acknowledged and is lost");
+            assert!(
+                store.load(handle).await.unwrap().record.is_some(),
+                "{handle} was acknowledged and is lost"
+            );
         }
         for handle in &self.gone {
             assert!(store.load(handle).await.unwrap().record.is_none(), "{handle} was removed and is back");

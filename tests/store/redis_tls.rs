@@ -153,7 +153,11 @@ async fn renewed_files_count_from_the_next_connection_on() {
     let store = open_redis(redis.url_with(&bundle, Some(&redis.client)));
     let handle = Sample::new(1).handle;
     for _ in 0..4 {
-        assert_eq!(store.load(&handle).await.unwrap().record, None, "look-ups take turns on several connections");
+        assert_eq!(
+            store.load(&handle).await.unwrap().record,
+            None,
+            "look-ups take turns on several connections"
+        );
     }
 
     fs::copy(stranger.bundle(), &bundle).unwrap();

@@ -9,6 +9,7 @@ pub(crate) mod command;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod relay;
+pub(crate) mod settle;
 pub(crate) mod tls_front;
 pub(crate) mod upstream;
 

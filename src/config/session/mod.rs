@@ -1,8 +1,10 @@
 //! `[session]`, with `[session.cookie]` and `[session.store]`.
 
+mod cache;
 mod cookie;
 mod store;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,16 +15,17 @@ use super::secret::{self, Source};
 use crate::base::duration as span;
 use crate::base::secret::Secret;
 
+pub use cache::Cache;
 pub use cookie::{SameSite, SessionCookie};
-pub use store::{RedisAddress, RedisUrl, Store, StoreUrl};
+pub use store::{OnOutage, RedisAddress, RedisUrl, Store, StoreUrl};
 
 /// The session secret's variable unless the file names another place.
 const SECRET_VARIABLE: &str = "SECRET_KEY";
 
-/// As many bytes as the keys that are derived from it have.
-/// The least that a session secret has to have.
+/// The least that a session secret has to have: as many bytes as the keys that are derived from it.
 pub const MIN_SECRET_BYTES: usize = 32;
 
+const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Sessions: their life, their cookie, their store.
@@ -40,11 +43,61 @@ pub struct Session {
     pub remember_idle_timeout: Duration,
     /// The longest life then.
     pub remember_absolute_timeout: Duration,
+    /// How long an id is used before a fresh one takes its place.
+    pub rotate_every: Duration,
+    /// How long the one before counts once the fresh one was used.
+    pub rotate_grace: Duration,
+    /// How many sessions an account may have; `None`: any number.
+    pub max_per_user: Option<NonZeroUsize>,
+    /// What a login beyond that comes to.
+    pub at_limit: AtLimit,
+    /// What counts as use.
+    pub activity: Activity,
+    /// What has to be as it was at login.
+    pub bind: Vec<Bind>,
     /// The cookie's attributes.
     pub cookie: SessionCookie,
+    /// What this process remembers.
+    pub cache: Cache,
     /// Where sessions lie.
     pub store: Store,
 }
+
+/// What a login beyond the limit comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtLimit {
+    /// The account's oldest session ends.
+    EvictOldest,
+    /// It is refused.
+    Refuse,
+}
+
+const AT_LIMIT: [(&str, AtLimit); 2] = [("evict-oldest", AtLimit::EvictOldest), ("refuse", AtLimit::Refuse)];
+
+/// What counts as the use of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// Every request.
+    Requests,
+    /// What a person does: page navigations and unsafe methods, not what a page fetches by itself.
+    People,
+}
+
+const ACTIVITY: [(&str, Activity); 2] = [("requests", Activity::Requests), ("people", Activity::People)];
+
+/// What a session is bound to; used from elsewhere, its user has to log in again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// What the client calls itself.
+    UserAgent,
+    /// The client's network: IPv4 /24, IPv6 /56.
+    Network,
+}
+
+const BIND: [(&str, Bind); 2] = [("user-agent", Bind::UserAgent), ("network", Bind::Network)];
+
+/// More sessions than anybody has use for.
+const MAX_SESSIONS: usize = 1000;
 
 /// Where the session secret comes from.
 #[derive(Clone, Debug)]
@@ -66,6 +119,13 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
         absolute_timeout: span("absolute_timeout", 7 * DAY),
         remember_idle_timeout: span("remember_idle_timeout", 30 * DAY),
         remember_absolute_timeout: span("remember_absolute_timeout", 90 * DAY),
+        rotate_every: span("rotate_every", HOUR),
+        rotate_grace: span("rotate_grace", Duration::from_secs(30)),
+        max_per_user: NonZeroUsize::new(section.value("max_per_user", kind::number(0..=MAX_SESSIONS), 0)),
+        at_limit: section.value("at_limit", kind::one_of(&AT_LIMIT), AtLimit::EvictOldest),
+        activity: section.value("activity", kind::one_of(&ACTIVITY), Activity::Requests),
+        bind: section.list("bind", kind::one_of(&BIND), Vec::new()),
+        cache: section.table("cache", cache::read),
         cookie: section.table("cookie", |cookie| cookie::read(cookie, server, context)),
         store: section.table("store", |store| store::read(store, context)),
     };

@@ -32,7 +32,23 @@ pub struct Store {
     pub connect_timeout: Duration,
     /// Longest wait for a command; beyond it the look-up counts as failed.
     pub command_timeout: Duration,
+    /// What becomes of sessions while it is away.
+    pub on_outage: OnOutage,
+    /// How long they go on then.
+    pub outage_grace: Duration,
 }
+
+/// What becomes of sessions that nobody can vouch for at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOutage {
+    /// They wait: 503.
+    Refuse,
+    /// Those that this process knew to be alive a moment ago go on for a while.
+    ServeCached,
+}
+
+const ON_OUTAGE: [(&str, OnOutage); 2] =
+    [("refuse", OnOutage::Refuse), ("serve-cached", OnOutage::ServeCached)];
 
 /// A store's address.
 #[derive(Clone, Debug)]
@@ -102,6 +118,8 @@ pub(in super::super) fn read(section: &mut Section<'_>, context: Context<'_>) ->
             kind::positive_duration,
             Duration::from_millis(250),
         ),
+        on_outage: section.value("on_outage", kind::one_of(&ON_OUTAGE), OnOutage::Refuse),
+        outage_grace: section.value("outage_grace", kind::positive_duration, Duration::from_secs(60)),
     }
 }
 

@@ -200,7 +200,8 @@ mod tests {
     async fn a_file_that_hangs_is_a_timeout() {
         let folder = tempfile::tempdir().unwrap();
         let patience = Duration::from_millis(50);
-        let store = FileStore::open(&folder.path().join("f"), patience, Clock::system(), Arc::new(())).unwrap();
+        let store =
+            FileStore::open(&folder.path().join("f"), patience, Clock::system(), Arc::new(())).unwrap();
         let (handle, now) = (Handle::new([1; 16]), Clock::system().now());
         let waited = Stopwatch::start();
         let stalled = store.shelf.stall();
