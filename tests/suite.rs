@@ -1,6 +1,7 @@
 //! Tests from outside, in one binary: a module a theme.
 #![cfg(test)]
 
+mod accounts;
 mod admin;
 mod architecture;
 mod commands;

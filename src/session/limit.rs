@@ -70,21 +70,63 @@ impl Limit {
         Ok(self.choose(living, newest))
     }
 
-    /// `living` are in the order of their logins.
+    /// `living` are in the order of their logins. Where a login is refused, those of the same second count as
+    /// earlier: rather both are refused than one too many stays.
     fn choose(self, mut living: Vec<Arc<Session>>, newest: &Handle) -> Room {
-        let Some(most) = self.most.filter(|most| living.len() > *most) else {
-            return Room::After(Vec::new());
-        };
+        let own = living.iter().position(|session| session.handle == *newest);
+        let (Some(most), Some(own)) = (self.most, own) else { return Room::After(Vec::new()) };
+        let own = living.remove(own);
         match self.at_limit {
-            AtLimit::Refuse if living.iter().take(most).any(|session| session.handle == *newest) => {
-                Room::After(Vec::new())
+            AtLimit::Refuse => {
+                let earlier = living.iter().filter(|other| other.logged_in_at <= own.logged_in_at);
+                if earlier.count() < most { Room::After(Vec::new()) } else { Room::None }
             }
-            AtLimit::Refuse => Room::None,
             AtLimit::EvictOldest => {
-                living.truncate(living.len() - most);
-                living.retain(|session| session.handle != *newest);
+                living.truncate((living.len() + 1).saturating_sub(most));
                 Room::After(living)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::session::testing::session_of;
+
+    fn living(logins: &[i64]) -> Vec<Arc<Session>> {
+        let session = |(n, at): (u8, &i64)| {
+            let logged_in_at = Timestamp::from_seconds(*at);
+            Arc::new(Session { handle: Handle::new([n; 16]), logged_in_at, ..session_of("alice", &[]) })
+        };
+        (0..).zip(logins).map(session).collect()
+    }
+
+    /// The sessions that end; `None` where the newest is refused.
+    fn ended(at_limit: AtLimit, most: usize, logins: &[i64], newest: u8) -> Option<Vec<u8>> {
+        let limit = Limit { most: Some(most), at_limit };
+        match limit.choose(living(logins), &Handle::new([newest; 16])) {
+            Room::After(ended) => Some(ended.iter().map(|session| session.handle.as_bytes()[0]).collect()),
+            Room::None => None,
+        }
+    }
+
+    #[test]
+    fn the_oldest_give_way_and_never_the_newest() {
+        let ended = |most, logins, newest| ended(AtLimit::EvictOldest, most, logins, newest).unwrap();
+        assert_eq!(ended(3, &[1, 2, 3], 2), [0; 0]);
+        assert_eq!(ended(2, &[1, 2, 3], 2), [0]);
+        assert_eq!(ended(1, &[1, 2, 3], 2), [0, 1]);
+        assert_eq!(ended(1, &[3, 3], 0), [1], "of the same moment, the one that was there");
+    }
+
+    #[test]
+    fn who_came_first_keeps_the_place() {
+        let ended = |most, logins, newest| ended(AtLimit::Refuse, most, logins, newest);
+        assert_eq!(ended(3, &[1, 2, 3], 2), Some(Vec::new()));
+        assert_eq!(ended(2, &[1, 2, 3], 2), None);
+        assert_eq!(ended(2, &[1, 2, 3], 1), Some(Vec::new()), "the later one gives way");
+        assert_eq!(ended(1, &[3, 3], 0), None);
     }
 }
