@@ -10,6 +10,7 @@ mod foreign;
 mod identity;
 mod limits;
 mod login;
+mod outage;
 mod paths;
 mod rotation;
 mod secure_upstreams;

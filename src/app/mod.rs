@@ -25,7 +25,7 @@ use crate::outgoing::TlsError;
 use crate::pages::Pages;
 use crate::policy::{OwnCookies, StrictTransport};
 use crate::session::{FormTokens, SessionMemory, Sessions, Surroundings, Toucher};
-use crate::store::{self, Observed, Store};
+use crate::store::{self, Breaker, Observed, Store};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Logs, Metrics};
 use crate::upstream::{self, BodyLimits, IdentityWriter, Tunnels, Upstreams};
 use listeners::{Listeners, door};
@@ -232,7 +232,8 @@ fn gateway(
     let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
     let memory = SessionMemory::new(&config.session.cache, world.clock.clone());
     let store = store::open(&config.session.store, world.clock.clone(), world.random, memory.changes())?;
-    let store: Arc<dyn Store> = Arc::new(Observed::new(store, Arc::clone(metrics), audit.clone()));
+    let store = Arc::new(Observed::new(store, Arc::clone(metrics), audit.clone()));
+    let store: Arc<dyn Store> = Arc::new(Breaker::new(store, world.random));
     let around = Surroundings {
         store: Arc::clone(&store),
         memory,

@@ -3,6 +3,7 @@
 //!
 //! Rank 4.
 
+mod breaker;
 mod file;
 mod memory;
 mod observed;
@@ -15,8 +16,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use breaker::Breaker;
 pub use file::FileError;
 pub use observed::Observed;
+#[cfg(test)]
+pub(crate) use tether::Mooring;
 pub use tether::Tether;
 
 use crate::base::clock::{Clock, Timestamp};

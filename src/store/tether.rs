@@ -9,7 +9,7 @@ pub struct Tether(Arc<AtomicBool>);
 
 /// The store's end. Dropped, it cuts the tether: once and for all, so that what was missed is not believed later.
 #[derive(Debug)]
-pub(super) struct Mooring(Tether);
+pub(crate) struct Mooring(Tether);
 
 impl Tether {
     /// Whether the store tells of every change.
@@ -19,15 +19,15 @@ impl Tether {
 }
 
 impl Mooring {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Tether(Arc::new(AtomicBool::new(true))))
     }
 
-    pub(super) fn tether(&self) -> Tether {
+    pub(crate) fn tether(&self) -> Tether {
         self.0.clone()
     }
 
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.0.0.store(false, Ordering::Release);
     }
 }

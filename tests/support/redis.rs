@@ -124,6 +124,14 @@ impl RedisServer {
         String::from_utf8(run.stdout).expect("redis-cli writes text").trim_end().to_owned()
     }
 
+    /// What `redis-cli` prints for a command of a user who needs no password.
+    pub(crate) fn cli_as(&self, user: &str, command: &[&str]) -> String {
+        let url = format!("redis://{user}:none@127.0.0.1:{}", self.port);
+        let mut cli = Command::new("redis-cli");
+        cli.args(["--no-auth-warning", "-u", &url]).args(command);
+        String::from_utf8(cli.output().unwrap().stdout).unwrap().trim_end().to_owned()
+    }
+
     /// Ends it as an administrator does.
     pub(crate) fn stop(&mut self) {
         self.signal("TERM");

@@ -1,0 +1,270 @@
+//! Any store, not asked while it is away: whoever needs it is told so at once instead of waiting in vain, and one
+//! question at a time finds out when it is back.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    Answer, Cursor, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, Trouble, Unavailable, lock,
+};
+use crate::base::handle::Handle;
+use crate::base::random::Random;
+
+/// So many failures in a row mean that it is away. One may be a connection that was cut.
+const FAILURES: u32 = 5;
+
+/// A store that is left in peace while it is away.
+pub struct Breaker {
+    store: Arc<dyn Store>,
+    random: Random,
+    circuit: Arc<Circuit>,
+}
+
+/// Closed: all is well. Open: nobody asks but the probe.
+#[derive(Default)]
+struct Circuit {
+    failures: AtomicU32,
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
+    kind: Trouble,
+    cause: Option<String>,
+    _probe: AbortOnDropHandle<()>,
+}
+
+/// The store was not asked.
+#[derive(Debug, thiserror::Error)]
+#[error("it was away a moment ago, and has not come back: {0}")]
+struct StillAway(String);
+
+impl Breaker {
+    /// Looks after `store`.
+    pub fn new(store: Arc<dyn Store>, random: Random) -> Self {
+        Self { store, random, circuit: Arc::default() }
+    }
+
+    fn guard<'a, T: Send + 'a>(&'a self, ask: impl FnOnce(&'a dyn Store) -> Answer<'a, T>) -> Answer<'a, T> {
+        if let Some(away) = self.circuit.away() {
+            return Box::pin(std::future::ready(Err(away)));
+        }
+        let answer = ask(&*self.store);
+        Box::pin(async move {
+            let answer = answer.await;
+            match &answer {
+                Err(error) if means_away(error.kind) => self.failed(error),
+                _ => self.circuit.failures.store(0, Ordering::Relaxed),
+            }
+            answer
+        })
+    }
+
+    fn failed(&self, error: &Unavailable) {
+        if self.circuit.failures.fetch_add(1, Ordering::Relaxed) + 1 < FAILURES {
+            return;
+        }
+        let mut open = lock(&self.circuit.open);
+        if open.is_none() {
+            let probe = probe(Arc::clone(&self.store), self.random, Arc::clone(&self.circuit));
+            let cause = error.source.as_deref().map(ToString::to_string);
+            let _probe = AbortOnDropHandle::new(tokio::spawn(probe));
+            *open = Some(Open { kind: error.kind, cause, _probe });
+        }
+    }
+}
+
+impl Circuit {
+    /// Why nobody is to ask; `None` where somebody may.
+    fn away(&self) -> Option<Unavailable> {
+        if self.failures.load(Ordering::Relaxed) < FAILURES {
+            return None;
+        }
+        let open = lock(&self.open);
+        let Open { kind, cause, .. } = open.as_ref()?;
+        let cause = cause.clone().unwrap_or_else(|| kind.to_string());
+        Some(Unavailable { kind: *kind, source: Some(Box::new(StillAway(cause))) })
+    }
+}
+
+/// Asks for a sign of life until there is one. Spread, so that not all proxies come at once.
+async fn probe(store: Arc<dyn Store>, random: Random, circuit: Arc<Circuit>) {
+    loop {
+        let spread = u64::from(u16::from_ne_bytes(random.bytes())) % 151;
+        sleep(Duration::from_millis(50 + spread)).await;
+        if store.ping().await.is_ok() {
+            circuit.failures.store(0, Ordering::Relaxed);
+            // Ends this task, which has nothing left to do.
+            lock(&circuit.open).take();
+            return;
+        }
+    }
+}
+
+/// What asking again would not mend for anybody.
+const fn means_away(kind: Trouble) -> bool {
+    match kind {
+        Trouble::Connection | Trouble::Tls | Trouble::Timeout | Trouble::NotReady => true,
+        Trouble::Denied | Trouble::ReadOnly | Trouble::Full | Trouble::Protocol => false,
+    }
+}
+
+impl Store for Breaker {
+    fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Loaded> {
+        self.guard(|store| store.load(handle))
+    }
+
+    fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()> {
+        self.guard(|store| store.create(session))
+    }
+
+    fn touch<'a>(&'a self, handle: &'a Handle, touch: Touch) -> Answer<'a, bool> {
+        self.guard(move |store| store.touch(handle, touch))
+    }
+
+    fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced> {
+        self.guard(move |store| store.replace(handle, transition))
+    }
+
+    fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool> {
+        self.guard(|store| store.remove(handle, account))
+    }
+
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+        self.guard(|store| store.members(account))
+    }
+
+    fn survey(&self, from: Cursor) -> Answer<'_, Part> {
+        self.guard(|store| store.survey(from))
+    }
+
+    fn ping(&self) -> Answer<'_, ()> {
+        self.guard(|store| store.ping())
+    }
+}
+
+impl fmt::Debug for Breaker {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Breaker").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::super::memory::MemoryStore;
+    use super::*;
+    use crate::base::clock::{Clock, Stopwatch};
+
+    /// A store that answers pings as it is told, and counts what it is asked.
+    #[derive(Debug)]
+    struct Moody {
+        trouble: Mutex<Option<Trouble>>,
+        asked: AtomicUsize,
+        well: MemoryStore,
+    }
+
+    impl Moody {
+        fn in_trouble(trouble: Trouble) -> Arc<Self> {
+            let well = MemoryStore::new(Clock::system());
+            Arc::new(Self { trouble: Mutex::new(Some(trouble)), asked: AtomicUsize::new(0), well })
+        }
+
+        fn moody<'a, T: Send + 'a>(&'a self, well: T) -> Answer<'a, T> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let answer = match *lock(&self.trouble) {
+                Some(kind) => Err(Unavailable { kind, source: None }),
+                None => Ok(well),
+            };
+            Box::pin(std::future::ready(answer))
+        }
+    }
+
+    impl Store for Moody {
+        fn load<'a>(&'a self, _: &'a Handle) -> Answer<'a, Loaded> {
+            Box::pin(self.moody(Loaded { record: None, tether: None }))
+        }
+
+        fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()> {
+            self.well.create(session)
+        }
+
+        fn touch<'a>(&'a self, handle: &'a Handle, touch: Touch) -> Answer<'a, bool> {
+            self.well.touch(handle, touch)
+        }
+
+        fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced> {
+            self.well.replace(handle, transition)
+        }
+
+        fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool> {
+            self.well.remove(handle, account)
+        }
+
+        fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+            self.well.members(account)
+        }
+
+        fn survey(&self, from: Cursor) -> Answer<'_, Part> {
+            self.well.survey(from)
+        }
+
+        fn ping(&self) -> Answer<'_, ()> {
+            self.moody(())
+        }
+    }
+
+    async fn load(breaker: &Breaker) -> Result<Loaded, Unavailable> {
+        breaker.load(&Handle::new([1; 16])).await
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_is_left_in_peace_until_it_is_back() {
+        let store = Moody::in_trouble(Trouble::Timeout);
+        let breaker = Breaker::new(Arc::clone(&store) as Arc<dyn Store>, Random::system());
+        for _ in 0..1_000 {
+            assert_eq!(load(&breaker).await.unwrap_err().kind, Trouble::Timeout);
+        }
+        let asked = store.asked.load(Ordering::Relaxed);
+        assert_eq!(asked, usize::try_from(FAILURES).unwrap());
+        assert_eq!(breaker.ping().await.unwrap_err().kind, Trouble::Timeout);
+
+        *lock(&store.trouble) = None;
+        let waited = Stopwatch::start();
+        while load(&breaker).await.is_err() {
+            assert!(waited.elapsed() < Duration::from_secs(5), "nobody finds out that it is back");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_one_thing_does_not_mean_that_it_is_away() {
+        for refusal in [Trouble::Denied, Trouble::ReadOnly, Trouble::Full, Trouble::Protocol] {
+            let store = Moody::in_trouble(refusal);
+            let breaker = Breaker::new(Arc::clone(&store) as Arc<dyn Store>, Random::system());
+            for _ in 0..20 {
+                assert_eq!(load(&breaker).await.unwrap_err().kind, refusal);
+            }
+            assert_eq!(store.asked.load(Ordering::Relaxed), 20);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_success_forgets_the_failures_before_it() {
+        let store = Moody::in_trouble(Trouble::Connection);
+        let breaker = Breaker::new(Arc::clone(&store) as Arc<dyn Store>, Random::system());
+        for _ in 0..10 {
+            for _ in 0..FAILURES - 1 {
+                assert!(load(&breaker).await.is_err());
+            }
+            *lock(&store.trouble) = None;
+            assert!(load(&breaker).await.is_ok());
+            *lock(&store.trouble) = Some(Trouble::Connection);
+        }
+    }
+}
