@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Session;
 use super::lookup::Lookup;
-use super::sessions::account_key;
+use super::{Session, account_key};
 use crate::base::handle::Handle;
 use crate::base::identity::Account;
 use crate::config::AtLimit;

@@ -320,7 +320,7 @@ mod tests {
         store(&memory, None).await;
         assert_eq!(memory.fresh(&HANDLE), None);
         store(&memory, Some(mooring.tether())).await;
-        hand.advance(MAX_AGE - Duration::from_millis(1));
+        hand.advance(Duration::from_millis(9_999));
         assert_eq!(memory.fresh(&HANDLE), Some(1));
         hand.advance(Duration::from_millis(1));
         assert_eq!(memory.fresh(&HANDLE), None);

@@ -1,8 +1,10 @@
 //! Sessions: what one is, how it travels, when it is over. Rank 5.
 
+mod beginning;
 mod bind;
 mod carried;
 mod cookie;
+mod directory;
 mod flights;
 mod forms;
 mod id;
@@ -20,16 +22,21 @@ mod value;
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
+pub use beginning::Begun;
 pub use cookie::SessionCookie;
+pub use directory::Directory;
 pub use forms::{FormBinding, FormTokens};
 pub use limit::BeginError;
 pub use memory::SessionMemory;
-pub use sessions::{Begun, Finding, Found, NoSession, Sessions, Surroundings};
+pub use sessions::{Finding, Found, NoSession, Sessions, Surroundings};
 pub use touch::Toucher;
 
+use crate::base::base64url;
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
-use crate::base::identity::Identity;
+use crate::base::identity::{Account, Identity};
 use crate::config;
 
 /// Somebody's session, as its record told when it was looked up.
@@ -119,4 +126,15 @@ impl Lifetimes {
 /// When the store may forget a session that was last used at `seen`.
 fn forgotten_at(seen: Timestamp, idle: Duration, ends_at: Timestamp) -> Timestamp {
     seen.plus(idle).min(ends_at)
+}
+
+/// The account's name in the store: 16 bytes of SHA-256 over its length-prefixed parts, so that no name stands
+/// in a key and no two accounts share one.
+fn account_key(account: &Account) -> String {
+    let mut hash = Sha256::new();
+    for part in [&account.provider, &account.subject] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    base64url::encode(&hash.finalize()[..16])
 }

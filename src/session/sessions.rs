@@ -4,46 +4,45 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
-use sha2::{Digest, Sha256};
 
-use super::bind::{self, user_agent};
+use super::bind;
 use super::carried::{Carried, Presented};
+use super::directory::Directory;
 use super::id::SessionId;
-use super::limit::{BeginError, Limit, Room};
+use super::limit::Limit;
 use super::lookup::{self, Lookup};
 use super::memory::SessionMemory;
 use super::opened::{Opened, Standing};
-use super::record::{LoginFacts, Records};
+use super::record::Records;
 use super::rotation::{Rotated, Rotation};
 use super::touch::{Notices, Toucher, touching};
 use super::value::{SignedValues, ValueFault};
-use super::{Lifetimes, Remember, Session, SessionCookie, forgotten_at};
-use crate::base::base64url;
+use super::{Lifetimes, Session, SessionCookie};
 use crate::base::clock::Clock;
 use crate::base::handle::Handle;
-use crate::base::identity::{Account, Identity};
 use crate::base::random::Random;
 use crate::base::signed::{Purpose, Secrets, Signer, Verified};
 use crate::config::{self, Bind};
 use crate::http::{RequestContext, cookies};
-use crate::store::{Changes, NewSession, Store, Unavailable};
+use crate::store::{Store, Unavailable};
 use crate::telemetry::{Audit, CookieVerdict, Event, Facts, Metrics};
 
 /// Everything that is done with sessions.
 #[derive(Debug)]
 pub struct Sessions {
-    lookup: Lookup,
+    pub(super) lookup: Lookup,
     rotation: Rotation,
-    values: SignedValues,
-    lifetimes: Lifetimes,
-    cookie: SessionCookie,
+    pub(super) directory: Directory,
+    pub(super) values: SignedValues,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) cookie: SessionCookie,
     bind: Vec<Bind>,
-    limit: Limit,
+    pub(super) limit: Limit,
     notices: Notices,
-    clock: Clock,
-    random: Random,
+    pub(super) clock: Clock,
+    pub(super) random: Random,
     audit: Audit,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What sessions need from outside their section of the configuration.
@@ -93,15 +92,6 @@ pub enum NoSession {
     BadCookie,
 }
 
-/// A session that has just begun.
-#[derive(Debug)]
-pub struct Begun {
-    /// Its name.
-    pub handle: Handle,
-    /// Hands it to the browser.
-    pub set_cookie: HeaderValue,
-}
-
 impl Sessions {
     /// Sessions as configured, and who records their use: to be run by the caller.
     pub fn new(config: &config::Session, secrets: &Secrets, around: Surroundings) -> (Self, Toucher) {
@@ -124,6 +114,7 @@ impl Sessions {
         };
         let (notices, toucher) = touching(rotation.clone());
         let sessions = Self {
+            directory: Directory::new(lookup.clone()),
             lookup,
             rotation,
             values: SignedValues::new(signer, config.cookie.name.clone(), lifetimes.longest()),
@@ -138,6 +129,11 @@ impl Sessions {
             metrics: around.metrics,
         };
         (sessions, toucher)
+    }
+
+    /// All of them, seen from above.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// The cookie that carries them.
@@ -221,108 +217,6 @@ impl Sessions {
         self.cookie.set(&value, found.session.ends_at.since(now), found.session.remember)
     }
 
-    /// Begins a session for `identity`, and ends those that the request's cookies carry: an id from before the
-    /// login, whoever chose it, is worth nothing after it.
-    ///
-    /// # Errors
-    /// Where the store cannot do it, or the account has as many sessions as it may: then nobody is logged in.
-    pub async fn begin(
-        &self,
-        request: &RequestContext,
-        headers: &HeaderMap,
-        identity: &Identity,
-        remember: Remember,
-    ) -> Result<Begun, BeginError> {
-        self.end(request, headers, "login").await?;
-        let id = SessionId::new(self.random);
-        let login = LoginFacts {
-            at: self.clock.now(),
-            address: request.client.to_string(),
-            user_agent: user_agent(headers),
-            remember,
-        };
-        self.put(&id, identity, &login).await?;
-        self.make_room(request, &identity.account, &id.handle()).await?;
-        self.metrics.session_created(&identity.account.provider);
-        let value = self.values.issue(id.bytes(), self.cookie.scope(request.authority.host()), login.at);
-        let life = self.lifetimes.of(remember).absolute;
-        Ok(Begun { handle: id.handle(), set_cookie: self.cookie.set(&value, life, remember) })
-    }
-
-    /// Ends the sessions that the request's cookies carry.
-    ///
-    /// # Errors
-    /// Where the store cannot do it: then they are still alive, and the caller must not say otherwise.
-    pub async fn end(
-        &self,
-        request: &RequestContext,
-        headers: &HeaderMap,
-        reason: &'static str,
-    ) -> Result<(), Unavailable> {
-        for Presented { id, .. } in self.read_cookies(request, headers).presented {
-            let found = self.lookup.find(&id.handle(), &about(request)).await?;
-            let Some(opened) = found else { continue };
-            if opened.standing(&id, self.clock.now()).is_some() {
-                self.revoke(request, &opened.session, reason).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn revoke(
-        &self,
-        request: &RequestContext,
-        session: &Session,
-        reason: &'static str,
-    ) -> Result<(), Unavailable> {
-        // Nothing that is remembered stands in for it, should the store not answer.
-        self.lookup.memory.changed(&session.handle);
-        let removed =
-            self.lookup.store.remove(&session.handle, &account_key(&session.identity.account)).await;
-        self.lookup.memory.changed(&session.handle);
-        removed?;
-        self.metrics.session_ended(reason);
-        self.audit.record(Event::Revoked, &Facts { reason: Some(reason), ..facts_of(request, session) });
-        Ok(())
-    }
-
-    /// Keeps an account within its limit of sessions, after another has begun.
-    async fn make_room(
-        &self,
-        request: &RequestContext,
-        account: &Account,
-        newest: &Handle,
-    ) -> Result<(), BeginError> {
-        match self.limit.room(&self.lookup, account, newest).await? {
-            Room::After(oldest) => {
-                for session in oldest {
-                    self.revoke(request, &session, "limit").await?;
-                }
-                Ok(())
-            }
-            Room::None => {
-                self.lookup.store.remove(newest, &account_key(account)).await?;
-                Err(BeginError::AtLimit)
-            }
-        }
-    }
-
-    async fn put(&self, id: &SessionId, identity: &Identity, login: &LoginFacts) -> Result<(), Unavailable> {
-        let lifetime = self.lifetimes.of(login.remember);
-        let ends_at = login.at.plus(lifetime.absolute);
-        self.lookup
-            .store
-            .create(&NewSession {
-                handle: &id.handle(),
-                account: &account_key(&identity.account),
-                record: &self.lookup.records.seal(id, identity, login),
-                logged_in_at: login.at,
-                expires_at: forgotten_at(login.at, lifetime.idle, ends_at),
-                ends_at,
-            })
-            .await
-    }
-
     async fn look_up(&self, request: &RequestContext, headers: &HeaderMap) -> Result<LookedUp, Unavailable> {
         let looked_up = self.look_up_uncounted(request, headers).await;
         let verdict = looked_up.as_ref().map_or(CookieVerdict::Unavailable, |looked_up| looked_up.verdict);
@@ -401,7 +295,7 @@ impl Sessions {
     }
 
     /// The ids that the cookies vouch for: no I/O, one HMAC a cookie and secret.
-    fn read_cookies(&self, request: &RequestContext, headers: &HeaderMap) -> Carried {
+    pub(super) fn read_cookies(&self, request: &RequestContext, headers: &HeaderMap) -> Carried {
         let scope = self.cookie.scope(request.authority.host());
         let now = self.clock.now();
         let carried = Carried::read(cookies::values(headers, self.cookie.name()), |value| {
@@ -418,7 +312,7 @@ impl Sessions {
     }
 }
 
-fn about(request: &RequestContext) -> Facts<'static> {
+pub(super) fn about(request: &RequestContext) -> Facts<'static> {
     Facts { request_id: Some(request.id), address: Some(request.client), ..Facts::default() }
 }
 
@@ -443,15 +337,4 @@ fn verdict_of(fault: ValueFault) -> CookieVerdict {
         ValueFault::Forged => CookieVerdict::Forged,
         ValueFault::Aged => CookieVerdict::Aged,
     }
-}
-
-/// The account's name in the store: 16 bytes of SHA-256 over its length-prefixed parts, so that no name stands
-/// in a key and no two accounts share one.
-pub(super) fn account_key(account: &Account) -> String {
-    let mut hash = Sha256::new();
-    for part in [&account.provider, &account.subject] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    base64url::encode(&hash.finalize()[..16])
 }

@@ -72,8 +72,8 @@ impl Breaker {
         if open.is_none() {
             let probe = probe(Arc::clone(&self.store), self.random, Arc::clone(&self.circuit));
             let cause = error.source.as_deref().map(ToString::to_string);
-            let _probe = AbortOnDropHandle::new(tokio::spawn(probe));
-            *open = Some(Open { kind: error.kind, cause, _probe });
+            let probe = AbortOnDropHandle::new(tokio::spawn(probe));
+            *open = Some(Open { kind: error.kind, cause, _probe: probe });
         }
     }
 }

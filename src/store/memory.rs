@@ -86,6 +86,10 @@ impl Shelf {
         Replaced::Done
     }
 
+    fn all(&self, now: Timestamp) -> Vec<Handle> {
+        self.entries.iter().filter(|(_, entry)| entry.expires_at > now).map(|(handle, _)| *handle).collect()
+    }
+
     fn members(&self, account: &str, now: Timestamp) -> Vec<Handle> {
         let of_account = |entry: &Entry| entry.account == account && entry.expires_at > now;
         let mut members: Vec<_> = self.entries.iter().filter(|(_, entry)| of_account(entry)).collect();
@@ -125,10 +129,7 @@ impl Store for MemoryStore {
     }
 
     fn survey(&self, _from: Cursor) -> Answer<'_, Part> {
-        let now = self.clock.now();
-        let shelf = lock(&self.shelf);
-        let living = shelf.entries.iter().filter(|(_, entry)| entry.expires_at > now);
-        let handles = living.map(|(handle, _)| *handle).collect();
+        let handles = lock(&self.shelf).all(self.clock.now());
         Box::pin(ready(Ok(Part { handles, next: None })))
     }
 

@@ -79,12 +79,12 @@ async fn a_look_up_is_one_get_and_a_write_no_more_than_it_needs() {
     store.create(&sample.session()).await.unwrap();
     // Both lanes are open, and Redis knows both scripts.
     for _ in 0..2 {
-        store.load(&sample.handle).await.unwrap().record;
+        store.load(&sample.handle).await.unwrap();
         store.touch(&sample.handle, touch(1_700_000_001, sample.ends_at)).await.unwrap();
     }
     let monitor = server.monitor();
     for _ in 0..10 {
-        store.load(&sample.handle).await.unwrap().record;
+        store.load(&sample.handle).await.unwrap();
     }
     store.touch(&sample.handle, touch(1_700_000_001, sample.ends_at)).await.unwrap();
     let commands = monitor.commands();

@@ -1,0 +1,171 @@
+//! Sessions seen from above: an account's, one, all; listed, counted, ended.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::lookup::Lookup;
+use super::{Session, account_key};
+use crate::base::handle::Handle;
+use crate::base::identity::Account;
+use crate::store::{Changes, Cursor, Unavailable};
+use crate::telemetry::{Event, Facts};
+
+/// Looks through sessions, and ends them.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    lookup: Lookup,
+}
+
+impl Directory {
+    pub(super) fn new(lookup: Lookup) -> Self {
+        Self { lookup }
+    }
+
+    /// The session of `handle`, where it is alive.
+    ///
+    /// # Errors
+    /// Where the store cannot tell.
+    pub async fn find(&self, handle: &Handle) -> Result<Option<Arc<Session>>, Unavailable> {
+        let found = self.lookup.find(handle, &Facts::default()).await?;
+        let now = self.lookup.clock.now();
+        Ok(found.map(|opened| Arc::clone(&opened.session)).filter(|session| !session.is_over(now)))
+    }
+
+    /// An account's sessions that are alive, the earliest login first.
+    ///
+    /// # Errors
+    /// Where the store cannot tell.
+    pub async fn of_account(&self, account: &Account) -> Result<Vec<Arc<Session>>, Unavailable> {
+        let mut sessions = Vec::new();
+        for handle in self.lookup.store.members(&account_key(account)).await? {
+            let found = self.find(&handle).await?;
+            // Whose it is says the record; the index is an index.
+            sessions.extend(found.filter(|session| session.identity.account == *account));
+        }
+        Ok(sessions)
+    }
+
+    /// Up to `limit` of all sessions that are alive, in no order.
+    ///
+    /// # Errors
+    /// Where the store cannot tell.
+    pub async fn some(&self, limit: usize) -> Result<Vec<Arc<Session>>, Unavailable> {
+        let (mut sessions, mut met) = (Vec::new(), HashSet::new());
+        let mut all = self.all();
+        while let Some(handles) = all.next().await? {
+            for handle in handles.into_iter().filter(|handle| met.insert(*handle)) {
+                if sessions.len() == limit {
+                    return Ok(sessions);
+                }
+                sessions.extend(self.find(&handle).await?);
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// How many sessions lie in the store; `progress` hears how many were counted so far.
+    ///
+    /// # Errors
+    /// Where the store cannot tell.
+    pub async fn count(&self, mut progress: impl FnMut(usize)) -> Result<usize, Unavailable> {
+        let (mut met, mut all) = (HashSet::new(), self.all());
+        while let Some(handles) = all.next().await? {
+            met.extend(handles);
+            progress(met.len());
+        }
+        Ok(met.len())
+    }
+
+    /// Ends a session that is alive, for `reason`; `about` is what is known of who asked for it.
+    ///
+    /// # Errors
+    /// Where the store cannot do it: then it is still alive, and the caller must not say otherwise.
+    pub async fn end(
+        &self,
+        session: &Session,
+        reason: &'static str,
+        about: Facts<'_>,
+    ) -> Result<(), Unavailable> {
+        self.remove(&session.handle, &account_key(&session.identity.account)).await?;
+        self.lookup.metrics.session_ended(reason);
+        let facts = Facts {
+            user: Some(&session.identity.user),
+            account: Some(&session.identity.account),
+            handle: Some(session.handle),
+            reason: Some(reason),
+            ..about
+        };
+        self.lookup.audit.record(Event::Revoked, &facts);
+        Ok(())
+    }
+
+    /// Ends the session of `handle`, whatever lies there. Says whether there was any.
+    ///
+    /// # Errors
+    /// Where the store cannot do it.
+    pub async fn end_by_handle(&self, handle: &Handle, reason: &'static str) -> Result<bool, Unavailable> {
+        match self.find(handle).await? {
+            Some(session) => self.end(&session, reason, Facts::default()).await.map(|()| true),
+            // Garbage is in nobody's index.
+            None => self.remove(handle, "").await,
+        }
+    }
+
+    /// Ends every session of an account. Says how many there were.
+    ///
+    /// # Errors
+    /// Where the store cannot do it: then some are still alive.
+    pub async fn end_account(&self, account: &Account, reason: &'static str) -> Result<usize, Unavailable> {
+        let sessions = self.of_account(account).await?;
+        for session in &sessions {
+            self.end(session, reason, Facts::default()).await?;
+        }
+        Ok(sessions.len())
+    }
+
+    /// Ends every session that there is. Says how many there were; `progress` hears how many so far.
+    ///
+    /// # Errors
+    /// Where the store cannot do it: then some are still alive.
+    pub async fn end_all(
+        &self,
+        reason: &'static str,
+        mut progress: impl FnMut(usize),
+    ) -> Result<usize, Unavailable> {
+        let (mut ended, mut all) = (0, self.all());
+        while let Some(handles) = all.next().await? {
+            for handle in handles {
+                ended += usize::from(self.end_by_handle(&handle, reason).await?);
+            }
+            progress(ended);
+        }
+        Ok(ended)
+    }
+
+    async fn remove(&self, handle: &Handle, account: &str) -> Result<bool, Unavailable> {
+        // Nothing that is remembered stands in for it, should the store not answer.
+        self.lookup.memory.changed(handle);
+        let removed = self.lookup.store.remove(handle, account).await;
+        self.lookup.memory.changed(handle);
+        removed
+    }
+
+    fn all(&self) -> All<'_> {
+        All { directory: self, next: Some(Cursor::default()) }
+    }
+}
+
+/// A walk over all sessions, part by part.
+struct All<'a> {
+    directory: &'a Directory,
+    next: Option<Cursor>,
+}
+
+impl All<'_> {
+    async fn next(&mut self) -> Result<Option<Vec<Handle>>, Unavailable> {
+        let Some(from) = self.next.take() else { return Ok(None) };
+        let part = self.directory.lookup.store.survey(from).await?;
+        self.next = part.next;
+        Ok(Some(part.handles))
+    }
+}
