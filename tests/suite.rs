@@ -4,6 +4,7 @@
 mod accounts;
 mod admin;
 mod architecture;
+mod browser;
 mod commands;
 mod documents;
 mod foreign;

@@ -4,6 +4,7 @@ use foregate::telemetry::Captured;
 use tracing::subscriber::{DefaultGuard, set_default};
 
 pub(crate) mod authority;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod proxy;
