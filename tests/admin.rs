@@ -132,7 +132,14 @@ fn the_health_check_asks_the_running_proxy_over_its_socket() {
 
     drop(redis);
     let unready = run(folder.path(), &["healthcheck"], "");
-    assert!(unready.code == 1 && unready.stderr.contains("\"ready\": false"), "{unready:?}");
+    assert!(unready.code == 1 && unready.stderr.starts_with("store: "), "{unready:?}");
+    let json = run(folder.path(), &["healthcheck", "--json"], "");
+    let outcome: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((json.code, &outcome["ok"]), (1, &false.into()));
+    assert_eq!(
+        (&outcome["checks"][1]["id"], &outcome["checks"][1]["status"]),
+        (&"store".into(), &"fail".into())
+    );
     proxy.signal("TERM");
     assert_eq!(proxy.ended(), Some(0));
     assert!(!socket.exists(), "the socket goes with its owner");

@@ -20,25 +20,25 @@ pub(super) struct CheckArgs {
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-struct Check {
-    id: String,
-    status: Status,
-    seen: String,
-    fix: String,
+pub(super) struct Check {
+    pub(super) id: String,
+    pub(super) status: Status,
+    pub(super) seen: String,
+    pub(super) fix: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Status {
+pub(super) enum Status {
     Pass,
     Warn,
     Fail,
 }
 
 #[derive(Debug, Serialize)]
-struct Outcome {
-    ok: bool,
-    checks: Vec<Check>,
+pub(super) struct Outcome {
+    pub(super) ok: bool,
+    pub(super) checks: Vec<Check>,
 }
 
 pub(super) fn check(args: &CheckArgs, flag: &ConfigFlag, environment: &Environment) -> Exit {
@@ -53,13 +53,9 @@ pub(super) fn check(args: &CheckArgs, flag: &ConfigFlag, environment: &Environme
         }
         Err(faults) => faults.as_slice().iter().map(Check::of_fault).collect(),
     };
-    let outcome = Outcome { ok: checks.iter().all(|check| check.status != Status::Fail), checks };
-    if args.json {
-        say(serde_json::to_string_pretty(&outcome).unwrap_or_default());
-    } else {
-        outcome.print();
-    }
-    if outcome.ok { Exit::Done } else { Exit::Usage }
+    let outcome = Outcome::of(checks);
+    let told = if args.json { outcome.print_json() } else { outcome.print() };
+    if outcome.ok { told } else { Exit::Usage }
 }
 
 /// What the configuration names: certificates, the store's files, upstreams' authorities, users. Nothing is made that is not there.
@@ -107,16 +103,25 @@ impl Check {
 }
 
 impl Outcome {
+    pub(super) fn of(checks: Vec<Check>) -> Self {
+        Self { ok: checks.iter().all(|check| check.status != Status::Fail), checks }
+    }
+
+    pub(super) fn print_json(&self) -> Exit {
+        say(serde_json::to_string_pretty(self).expect("words and truth values are always JSON"))
+    }
+
     /// Faults on standard error, as they stand in the log of a failed start; the good news on standard output.
-    fn print(&self) {
+    fn print(&self) -> Exit {
         for check in &self.checks {
             match check.status {
                 Status::Pass => {}
                 Status::Warn | Status::Fail => warn(&check.seen),
             }
         }
-        if self.ok {
-            say(format_args!("{}: ok", self.checks.first().map_or("configuration", |check| &check.seen)));
+        if !self.ok {
+            return Exit::Done;
         }
+        say(format_args!("{}: ok", self.checks.first().map_or("configuration", |check| &check.seen)))
     }
 }

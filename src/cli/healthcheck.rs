@@ -6,6 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Args;
+use serde::Deserialize;
+
+use super::check::{Check, Outcome, Status};
 use super::output::{complain, say, warn};
 use super::{ConfigFlag, Exit};
 use crate::config::{AdminSocket, Environment, Server};
@@ -18,25 +22,92 @@ const LONGEST: u64 = 64 * 1024;
 
 const REQUEST: &[u8] = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-pub(super) fn healthcheck(flag: &ConfigFlag, environment: &Environment) -> Exit {
+#[derive(Debug, Args)]
+pub(super) struct HealthcheckArgs {
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `/readyz` says.
+#[derive(Debug, Deserialize)]
+struct Readiness {
+    ready: bool,
+    checks: Vec<Told>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Told {
+    name: String,
+    ok: bool,
+    reason: Option<String>,
+}
+
+pub(super) fn healthcheck(args: &HealthcheckArgs, flag: &ConfigFlag, environment: &Environment) -> Exit {
     let server = match flag.load(environment) {
         Ok(loaded) => loaded.config.server,
         Err(exit) => return exit,
     };
-    match ask(&server) {
-        None => complain("server.admin and server.admin_socket are both off: there is nobody to ask"),
-        Some(Ok(answer)) if answer.starts_with("HTTP/1.1 200") => say("ready"),
-        Some(Ok(answer)) => {
-            warn(answer.split_once("\r\n\r\n").map_or(answer.as_str(), |(_, body)| body).trim_end());
-            Exit::DoesNotHold
+    let Some(answer) = ask(&server) else {
+        return complain(
+            "server.admin and server.admin_socket are both off: there is nobody to ask (set one of them)",
+        );
+    };
+    let exit = if answer.is_ok() { Exit::DoesNotHold } else { Exit::Unreachable };
+    let outcome = Outcome::of(match &answer {
+        Ok(answer) => judge(answer),
+        Err(error) => unreachable(error),
+    });
+    let told = if args.json { outcome.print_json() } else { print(&outcome) };
+    if outcome.ok { told } else { exit }
+}
+
+fn unreachable(error: &io::Error) -> Vec<Check> {
+    vec![Check {
+        id: "admin".to_owned(),
+        status: Status::Fail,
+        seen: format!("the proxy cannot be asked: {error}"),
+        fix: "is it running, with this configuration?".to_owned(),
+    }]
+}
+
+fn judge(answer: &str) -> Vec<Check> {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+    match serde_json::from_str::<Readiness>(body) {
+        Ok(Readiness { ready, checks }) if ready == checks.iter().all(|check| check.ok) => {
+            checks.into_iter().map(Check::from).collect()
         }
-        Some(Err(error)) => {
-            warn(format_args!(
-                "the proxy cannot be asked: {error} (is it running, with this configuration?)"
-            ));
-            Exit::Unreachable
-        }
+        _ => vec![Check {
+            id: "admin".to_owned(),
+            status: Status::Fail,
+            seen: format!("the answer is not foregate's: {:?}", head.lines().next().unwrap_or_default()),
+            fix: "does another program listen where server.admin says?".to_owned(),
+        }],
     }
+}
+
+impl From<Told> for Check {
+    fn from(told: Told) -> Self {
+        if told.ok {
+            return Self {
+                id: told.name,
+                status: Status::Pass,
+                seen: "ready".to_owned(),
+                fix: String::new(),
+            };
+        }
+        let seen = told.reason.unwrap_or_else(|| "not ready".to_owned());
+        Self { id: told.name, status: Status::Fail, seen, fix: "the proxy's log says more".to_owned() }
+    }
+}
+
+fn print(outcome: &Outcome) -> Exit {
+    if outcome.ok {
+        return say("ready");
+    }
+    let failed = outcome.checks.iter().filter(|check| check.status == Status::Fail);
+    failed.for_each(|check| warn(format_args!("{}: {} ({})", check.id, check.seen, check.fix)));
+    Exit::Done
 }
 
 /// Over the socket in the file system where there is one, else over the network; `None` where both are off.
@@ -81,4 +152,25 @@ fn converse(mut stream: impl Read + Write) -> io::Result<String> {
     let mut answer = String::new();
     stream.take(LONGEST).read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_foregate_says_is_readiness() {
+        let ready =
+            "HTTP/1.1 200 OK\r\n\r\n{\"ready\": true, \"checks\": [{\"name\": \"store\", \"ok\": true}]}";
+        assert!(Outcome::of(judge(ready)).ok);
+        for answer in [
+            "",
+            "HTTP/1.1 200 OK\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\n\r\n{\"checks\": []}",
+            "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"ready\": false, \"checks\": []}",
+        ] {
+            let outcome = Outcome::of(judge(answer));
+            assert!(!outcome.ok && outcome.checks[0].fix.contains("another program"), "{answer}");
+        }
+    }
 }

@@ -3,16 +3,19 @@
 
 mod check;
 mod demo;
+mod examples;
 mod healthcheck;
 mod output;
+mod packaging;
 mod password;
 mod run;
+mod systemd;
 mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::base::random::Random;
 use crate::config::{self, Environment, Loaded};
@@ -41,22 +44,13 @@ impl From<Exit> for ExitCode {
 
 /// A session-aware reverse proxy: logs users in at the edge of applications that cannot do it safely themselves.
 #[derive(Debug, Parser)]
-#[command(name = "foregate", version, about, after_help = EXAMPLES)]
+#[command(name = "foregate", version, about, after_help = examples::FOREGATE)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     config: ConfigFlag,
 }
-
-const EXAMPLES: &str = "Examples:
-  foregate demo                          try it on this machine: nothing to install, nothing to configure
-  foregate check                         read proxy.toml as `run` would, and say all that is wrong with it
-  foregate users add alice --group staff
-  foregate run --config /etc/foregate/proxy.toml
-
-Without a command it runs. Without --config the file is $FOREGATE_CONFIG, ./proxy.toml or
-/etc/foregate/proxy.toml, whichever is there first.";
 
 const NO_CONFIGURATION: &str = "no proxy.toml: try 'foregate demo', or pass --config FILE";
 
@@ -70,20 +64,53 @@ struct ConfigFlag {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the proxy (also what a bare `foregate` does)
+    ///
+    /// Binds what [server] names, serves, and logs on standard error. Under systemd (Type=notify) it tells when it
+    /// serves and when it ends.
+    #[command(after_help = examples::RUN)]
     Run,
     /// Everything on this machine: a certificate, two users, an application that shows what it receives
+    ///
+    /// Needs no configuration: it makes what it needs, prints how to try it, and removes it at the end.
+    #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArgs),
     /// Read the configuration as `run` would and say everything that is wrong with it
+    ///
+    /// Looks at the files that it names as well: certificates, keys, users, the store's. Starts nothing and changes
+    /// nothing.
+    #[command(after_help = examples::CHECK)]
     Check(check::CheckArgs),
-    /// Ask the running proxy whether it is ready, for a container: exit 0 where it is, 1 where not, 3 where it
-    /// cannot be asked
-    Healthcheck,
+    /// Ask the running proxy whether it is ready, for a container
+    ///
+    /// Asks the admin listener that the configuration names for /readyz.
+    #[command(after_help = examples::HEALTHCHECK)]
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Print a new secret for session.secret
+    ///
+    /// 256 random bits in 64 hexadecimal digits. Whoever has it can forge cookies: keep it in a file that the proxy
+    /// alone may read.
+    #[command(after_help = examples::SECRET)]
     Secret,
     /// Ask for a password and print its argon2id hash
+    ///
+    /// For the password of a user in users.toml. `foregate users` writes it there by itself.
+    #[command(after_help = examples::PASSWORD)]
     Password,
     /// The users in the file of [auth.local]
+    ///
+    /// Shows and changes them. Comments and order in the file stay; the file is replaced as a whole.
+    #[command(after_help = examples::USERS)]
     Users(users::UsersArgs),
+    /// Print what completes commands and flags in a shell
+    ///
+    /// For packagers: the script goes where the shell looks for completions.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(packaging::CompletionsArgs),
+    /// Print the manual page
+    ///
+    /// For packagers: without --dir the page of foregate itself, with it a page for each command.
+    #[command(after_help = examples::MAN)]
+    Man(packaging::ManArgs),
 }
 
 /// Does what the command line says.
@@ -94,10 +121,12 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&cli.config, &environment),
         Command::Demo(args) => demo::demo(&args),
         Command::Check(args) => check::check(&args, &cli.config, &environment),
-        Command::Healthcheck => healthcheck::healthcheck(&cli.config, &environment),
+        Command::Healthcheck(args) => healthcheck::healthcheck(&args, &cli.config, &environment),
         Command::Secret => say(new_secret(Random::system()).expose()),
         Command::Password => password::password(),
         Command::Users(args) => users::users(&args, &cli.config, &environment),
+        Command::Completions(args) => packaging::completions(&args, Cli::command()),
+        Command::Man(args) => packaging::man(&args, Cli::command()),
     };
     exit.into()
 }
@@ -109,5 +138,53 @@ impl ConfigFlag {
             return Err(complain(NO_CONFIGURATION));
         };
         config::load(&path, environment).map_err(complain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command with its own help, and the lines of its examples.
+    fn examples_of(command: &clap::Command) -> Vec<String> {
+        let help = command.get_after_help().unwrap_or_else(|| panic!("{command} has examples")).to_string();
+        let mut lines: Vec<String> = help
+            .lines()
+            .filter(|line| line.starts_with("  "))
+            .map(|line| line.split(" # ").next().unwrap_or_default().trim().to_owned())
+            .collect();
+        lines.extend(command.get_subcommands().flat_map(examples_of));
+        lines
+    }
+
+    #[test]
+    fn every_example_is_a_command_line_as_it_is_read() {
+        let examples = examples_of(&Cli::command());
+        assert!(examples.len() > 25, "{examples:?}");
+        for example in examples {
+            let (_, command) = example.split_once("foregate").unwrap_or_else(|| panic!("{example}"));
+            let command = command.split(['>', '<', '|', ')']).next().unwrap();
+            // Words in quotes are the odd pieces.
+            let words = command.split('"').enumerate().flat_map(|(at, piece)| match at % 2 {
+                0 => piece.split_whitespace().collect(),
+                _ => vec![piece],
+            });
+            let parsed = Cli::try_parse_from(["foregate"].into_iter().chain(words));
+            assert!(parsed.is_ok(), "{example}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn every_command_and_flag_says_what_it_is_for() {
+        fn look(command: &clap::Command) {
+            let about = command.get_long_about().or(command.get_about());
+            assert!(about.is_some(), "{command}");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{command} {argument}");
+            }
+            command.get_subcommands().for_each(look);
+        }
+        look(&Cli::command());
+        Cli::command().debug_assert();
     }
 }

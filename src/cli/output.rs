@@ -5,10 +5,19 @@ use std::io::{self, Write};
 
 use super::Exit;
 
-/// Prints a line that was asked for. A reader that goes away early is no failure of ours.
+/// Prints a line that was asked for.
 pub(super) fn say(line: impl Display) -> Exit {
-    match writeln!(io::stdout(), "{line}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::DoesNotHold,
+    print(format!("{line}\n").as_bytes())
+}
+
+/// Prints what was asked for, as it is. A reader that goes away early is no failure of ours.
+pub(super) fn print(text: &[u8]) -> Exit {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            warn(format_args!("cannot write to standard output: {error} (is the disk full?)"));
+            Exit::DoesNotHold
+        }
         _ => Exit::Done,
     }
 }

@@ -1,11 +1,14 @@
 //! `foregate run`
 
+use std::io;
+use std::net::SocketAddr;
+
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output::{complain, warn};
-use super::{ConfigFlag, Exit};
+use super::{ConfigFlag, Exit, systemd};
 use crate::app::{App, World};
 use crate::base::clock::Clock;
 use crate::base::random::Random;
@@ -41,8 +44,22 @@ fn serve(config: &Config, world: &World) -> anyhow::Result<()> {
         for address in app.http_addresses()? {
             tracing::info!(%address, "redirecting http to https");
         }
+        systemd::ready(whereabouts(&app)?);
+        let _heart = systemd::heart();
         signals.run(app).await;
         Ok(())
+    })
+}
+
+/// Where the program is met, in a sentence.
+fn whereabouts(app: &App) -> io::Result<String> {
+    let list =
+        |addresses: Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (https, http) = (list(app.https_addresses()?), list(app.http_addresses()?));
+    Ok(match (https.as_str(), http.as_str()) {
+        (_, "") => format!("serving https on {https}"),
+        ("", _) => format!("redirecting http to https on {http}"),
+        _ => format!("serving https on {https}; redirecting http on {http}"),
     })
 }
 
@@ -69,7 +86,7 @@ pub(super) struct Signals {
 
 impl Signals {
     /// From now on they do not kill the process.
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
@@ -79,6 +96,7 @@ impl Signals {
         let told = async {
             self.next().await;
             tracing::info!("stopping: finishing what is under way");
+            systemd::stopping("finishing what is under way");
             stop.cancel();
             self.next().await;
             hurry.cancel();

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::output::{complain, say};
 use super::password::ask;
-use super::{ConfigFlag, Exit};
+use super::{ConfigFlag, Exit, examples};
 use crate::auth::{Details, EditError, Listed, UsersEditor, hash_password};
 use crate::config::Environment;
 
@@ -23,6 +23,7 @@ pub(super) struct UsersArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Add a user; the password is asked for, or read from standard input
+    #[command(after_help = examples::USERS_ADD)]
     Add {
         /// The name to log in with
         name: String,
@@ -37,27 +38,32 @@ enum Action {
         groups: Vec<String>,
     },
     /// Show who there is
+    #[command(after_help = examples::USERS_LIST)]
     List {
         /// Print it as JSON
         #[arg(long)]
         json: bool,
     },
     /// Give a user another password
+    #[command(after_help = examples::USERS_PASSWD)]
     Passwd {
         /// Whom
         name: String,
     },
     /// Let a user log in no more
+    #[command(after_help = examples::USERS_DISABLE)]
     Disable {
         /// Whom
         name: String,
     },
     /// Let a disabled user log in again
+    #[command(after_help = examples::USERS_ENABLE)]
     Enable {
         /// Whom
         name: String,
     },
     /// Take a user out of the file
+    #[command(after_help = examples::USERS_REMOVE)]
     Remove {
         /// Whom
         name: String,
@@ -127,10 +133,11 @@ fn list(users: &[Listed], json: bool) -> anyhow::Result<Exit> {
         return Ok(say(serde_json::to_string_pretty(users).context("cannot write JSON")?));
     }
     let width = users.iter().map(|user| user.user.chars().count()).max().unwrap_or(0);
-    for user in users {
+    let lines = users.iter().map(|user| {
         let groups = user.groups.join(", ");
         let state = if user.disabled { "  disabled" } else { "" };
-        say(format_args!("{:width$}  {groups}{state}", user.user));
-    }
-    Ok(Exit::Done)
+        format!("{:width$}  {groups}{state}", user.user)
+    });
+    // One line each, and none where there is nobody.
+    Ok(lines.map(say).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done))
 }

@@ -59,7 +59,9 @@ impl Logs {
         std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         let _ = match self.format {
             Format::Json => lines.json().flatten_event(true).with_ansi(false).finish().try_init(),
-            Format::Text => lines.with_ansi(io::stderr().is_terminal()).finish().try_init(),
+            // On a terminal NO_COLOR decides.
+            Format::Text if io::stderr().is_terminal() => lines.finish().try_init(),
+            Format::Text => lines.with_ansi(false).finish().try_init(),
         };
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Outcome {
 pub(crate) fn foregate(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_foregate"));
     command.args(args).current_dir(folder).env_remove("SECRET_KEY").env_remove("FOREGATE_CONFIG");
+    // Tests may run under a service manager themselves.
+    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("CREDENTIALS_DIRECTORY");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -187,9 +187,9 @@ impl UsersEditor {
         Ok(())
     }
 
-    /// Writes the file: whole under another name first, and then at once. A new one is for its owner alone (0600);
-    /// one that exists keeps its owner and group, so that the service that reads it still can, and is closed to
-    /// everybody else.
+    /// Writes the file: whole under another name first, and then at once. A new one is for its owner alone (0600),
+    /// who is its folder's where root writes it; one that exists keeps its owner and group, so that the service that
+    /// reads it still can, and is closed to everybody else.
     ///
     /// # Errors
     /// Where it cannot be written; then the old one stands.
@@ -204,6 +204,10 @@ impl UsersEditor {
         if let Ok(old) = fs::metadata(&self.path) {
             std::os::unix::fs::fchown(new.as_file(), Some(old.uid()), Some(old.gid()))?;
             new.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o640))?;
+        } else {
+            let folder = fs::metadata(folder)?;
+            // Nobody but root can give a file away, and nobody else needs to.
+            let _ = std::os::unix::fs::fchown(new.as_file(), Some(folder.uid()), Some(folder.gid()));
         }
         new.as_file().sync_all()?;
         new.persist(&self.path)?;
@@ -323,6 +327,18 @@ mod tests {
         let break_in = Details { name: Some("x\r\ny".to_owned()), ..Details::default() };
         assert!(matches!(editor.add("bob", HASH, &break_in), Err(EditError::Unfit(..))));
         assert!(matches!(editor.add("a:b", HASH, &Details::default()), Err(EditError::Unfit(..))));
+    }
+
+    #[test]
+    fn a_new_file_that_root_makes_belongs_to_whom_its_folder_belongs_to() {
+        let folder = tempfile::tempdir().unwrap();
+        // As root the folder can be given away; else it stays ours, and so does the file.
+        let _ = std::os::unix::fs::chown(folder.path(), Some(65_534), Some(65_534));
+        let owner = fs::metadata(folder.path()).unwrap().uid();
+        let path = folder.path().join("users.toml");
+        UsersEditor::open(&path).unwrap().save().unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.uid(), metadata.mode() & 0o777), (owner, 0o600));
     }
 
     #[test]

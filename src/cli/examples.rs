@@ -1,0 +1,95 @@
+//! The examples at the end of each command's help. Tests parse every line of them, and run those that end by
+//! themselves.
+
+pub(super) const FOREGATE: &str = "\
+Examples:
+  foregate demo      # try it on this machine: nothing to install, nothing to configure
+  foregate check     # read proxy.toml as `run` would, and say all that is wrong with it
+  foregate users add alice --group staff
+  foregate run --config /etc/foregate/proxy.toml
+
+Without a command it runs. Without --config the file is $FOREGATE_CONFIG, ./proxy.toml or
+/etc/foregate/proxy.toml, whichever is there first.
+
+Exit codes: 0 done, 1 what was asked does not hold, 2 usage or configuration, 3 unreachable.";
+
+pub(super) const RUN: &str = "\
+Examples:
+  foregate run
+  foregate run --config /etc/foregate/proxy.toml
+
+SIGTERM or Ctrl-C ends it once what is under way is finished, at the latest after
+server.shutdown_grace; a second one ends it at once.";
+
+pub(super) const DEMO: &str = "\
+Examples:
+  foregate demo
+  foregate demo --listen 127.0.0.1:9443";
+
+pub(super) const CHECK: &str = "\
+Examples:
+  foregate check
+  foregate check --config /etc/foregate/proxy.toml --json";
+
+pub(super) const HEALTHCHECK: &str = "\
+Examples:
+  foregate healthcheck
+  foregate healthcheck --json
+
+Exit codes: 0 ready, 1 not ready, 2 no usable configuration, 3 nobody answers.";
+
+pub(super) const SECRET: &str = "\
+Examples:
+  (umask 077; foregate secret > session.secret)     # then: secret = { file = \"session.secret\" }";
+
+pub(super) const PASSWORD: &str = "\
+Examples:
+  foregate password                                 # asks twice
+  foregate password < password.txt                  # the first line";
+
+pub(super) const USERS: &str = "\
+Examples:
+  foregate users add alice --email alice@example.com --group staff
+  foregate users list
+  foregate users disable alice --file /var/lib/foregate/users.toml
+
+The running proxy reads the file again within ten seconds.";
+
+pub(super) const USERS_ADD: &str = "\
+Examples:
+  foregate users add bob
+  foregate users add carol --name \"Carol Example\" --email carol@example.com --group staff --group admins
+  foregate users add dave < password.txt";
+
+pub(super) const USERS_LIST: &str = "\
+Examples:
+  foregate users list
+  foregate users list --json";
+
+pub(super) const USERS_PASSWD: &str = "\
+Examples:
+  foregate users passwd alice
+  foregate users passwd alice < password.txt";
+
+pub(super) const USERS_DISABLE: &str = "\
+Examples:
+  foregate users disable alice";
+
+pub(super) const USERS_ENABLE: &str = "\
+Examples:
+  foregate users enable alice";
+
+pub(super) const USERS_REMOVE: &str = "\
+Examples:
+  foregate users remove alice";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  foregate completions bash > /usr/share/bash-completion/completions/foregate
+  foregate completions zsh > /usr/share/zsh/site-functions/_foregate
+  foregate completions fish > ~/.config/fish/completions/foregate.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  foregate man | man -l -                           # read it now
+  foregate man --dir /usr/local/share/man/man1      # a page for each command";
