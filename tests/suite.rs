@@ -14,6 +14,7 @@ mod limits;
 mod login;
 mod outage;
 mod paths;
+mod redis_conf;
 mod rotation;
 mod secure_upstreams;
 mod session;

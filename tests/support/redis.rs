@@ -22,12 +22,19 @@ const POLL: Duration = Duration::from_millis(5);
 /// How a server is to be started.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
+    configuration: Option<PathBuf>,
     password: Option<String>,
     directives: Vec<String>,
     tls: bool,
 }
 
 impl Builder {
+    /// The file that it is configured by; what else is said goes before it.
+    pub(crate) fn configuration(mut self, path: &Path) -> Self {
+        self.configuration = Some(path.to_owned());
+        self
+    }
+
     /// The default user's password.
     pub(crate) fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
@@ -177,6 +184,7 @@ impl RedisServer {
     fn launch(&mut self) -> bool {
         let log = File::create(self.home.path().join("log")).expect("the directory is ours");
         let mut command = Command::new("redis-server");
+        command.args(&self.how.configuration);
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
         command.arg("--unixsocket").arg(self.socket()).args(["--tls-port", &self.tls_port.to_string()]);
         command.arg("--dir").arg(self.home.path()).args(&self.how.directives);
