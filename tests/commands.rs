@@ -12,11 +12,12 @@ use crate::support::redis::RedisServer;
 use crate::support::upstream::upstream;
 
 #[test]
-fn the_demo_needs_nothing_and_its_curl_lines_work_as_they_stand() {
+fn the_demo_needs_nothing_and_its_lines_work_as_they_stand() {
     let folder = tempfile::tempdir().unwrap();
     let mut demo = Running::start(foregate(folder.path(), &["demo", "--listen", "127.0.0.1:0"]));
     let script = demo.said("Ctrl-C ends the demo");
-    assert!(script.lines().count() <= 24, "one screen: {script}");
+    let rows: usize = script.lines().map(|line| line.chars().count().div_ceil(80).max(1)).sum();
+    assert!(rows <= 23, "one screen of 80 by 24, with a line to type in: {rows}\n{script}");
     let fingerprint = Command::new("openssl")
         .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
         .arg(folder.path().join("certs/localhost.crt"))
@@ -27,19 +28,22 @@ fn the_demo_needs_nothing_and_its_curl_lines_work_as_they_stand() {
 
     let answers: Vec<String> = script
         .lines()
-        .filter(|line| line.starts_with("  curl"))
+        .filter(|line| line.starts_with("  curl") || line.starts_with("  sh"))
         .map(|line| {
             let output = Command::new("sh").args(["-c", line]).current_dir(folder.path()).output().unwrap();
             String::from_utf8(output.stdout).unwrap()
         })
         .collect();
-    let [refused, public, login, received, logout] = answers.as_slice() else { panic!("{script}") };
+    let [refused, public, tour] = answers.as_slice() else { panic!("{script}") };
     assert!(refused.starts_with("HTTP/2 401") && refused.contains("login-required"), "{refused}");
-    assert!(public.starts_with("HTTP/2 200") && !public.contains("x-forwarded-user"), "{public}");
-    assert!(login.starts_with("HTTP/2 303") && login.contains("__Host-session="), "{login}");
+    assert!(public.contains("x-forwarded-proto") && !public.contains("x-forwarded-user"), "{public}");
+    let steps: Vec<&str> = tour.split("\n--- ").skip(1).collect();
+    let [login, received, logout, copy] = steps.as_slice() else { panic!("{tour}") };
+    assert!(login.contains("HTTP/2 303") && login.contains("__Host-session="), "{login}");
     assert!(received.contains("\"x-forwarded-user\": \"alice\""), "{received}");
-    assert!(!received.contains("cookie"), "{received}");
-    assert!(logout.starts_with("HTTP/2 303") && logout.contains("signed_out=1"), "{logout}");
+    assert!(!received.contains("\"cookie\""), "{received}");
+    assert!(logout.contains("HTTP/2 303") && logout.contains("signed_out=1"), "{logout}");
+    assert!(copy.contains("HTTP/2 401") && copy.contains("login-required"), "{copy}");
 
     let config = script.lines().find_map(|line| line.trim().strip_prefix("config  ")).unwrap();
     let temporary = Path::new(config).parent().unwrap();
@@ -219,6 +223,24 @@ fn what_cannot_be_used_ends_the_start_with_the_way_out() {
         let outcome = run(folder.path(), &["run"], "");
         assert_eq!(outcome.code, 2, "{text}: {outcome:?}");
         assert!(outcome.stderr.contains(complaint) && outcome.stderr.contains(way_out), "{outcome:?}");
+    }
+}
+
+#[test]
+fn pages_of_ones_own_are_tried_by_a_check_and_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = SMALL.replace("[session.store]", "[login]\ntemplates = \"pages\"\n[session.store]");
+    fs::write(folder.path().join("proxy.toml"), text).unwrap();
+    fs::create_dir(folder.path().join("pages")).unwrap();
+    assert_eq!(run(folder.path(), &["check"], "").code, 0);
+    fs::write(folder.path().join("pages/problem.html"), "<h1>{{ heading }}</h1>\n{{ reqest_id }}").unwrap();
+    fs::write(folder.path().join("pages/logout.html"), "<p>{{ user }}</p>").unwrap();
+    for command in ["check", "run"] {
+        let outcome = run(folder.path(), &[command], "");
+        assert_eq!(outcome.code, 2, "{outcome:?}");
+        for fault in ["pages/problem.html:2: error: undefined value", "pages/logout.html:1: error: lacks"] {
+            assert!(outcome.stderr.contains(fault), "{command}: {outcome:?}");
+        }
     }
 }
 

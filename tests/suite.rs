@@ -13,6 +13,7 @@ mod identity;
 mod limits;
 mod login;
 mod outage;
+mod pages;
 mod paths;
 mod redis_conf;
 mod rotation;

@@ -22,7 +22,7 @@ use crate::gateway::{Entrance, Gateway, Purpose, Routes};
 use crate::http::HeadLimits;
 use crate::listener::{BindError, BindSocketError, CertificateError, Ending, Listener, Shared};
 use crate::outgoing::TlsError;
-use crate::pages::Pages;
+use crate::pages::{Pages, PagesError};
 use crate::policy::{OwnCookies, StrictTransport};
 use crate::session::{FormTokens, SessionMemory, Sessions, Surroundings, Toucher};
 use crate::store::{self, Breaker, Observed, Store};
@@ -94,12 +94,15 @@ pub enum StartError {
     /// The users' file cannot be used.
     #[error(transparent)]
     Users(#[from] UsersFileError),
+    /// The operator's own pages cannot be shown.
+    #[error("{}", lines(.0))]
+    Pages(Vec<PagesError>),
     /// The operating system does not say where a socket listens.
     #[error("cannot tell where a socket listens: {0}")]
     Address(#[source] io::Error),
 }
 
-fn lines(errors: &[CertificateError]) -> String {
+fn lines(errors: &[impl ToString]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -245,7 +248,7 @@ fn gateway(
     let (sessions, toucher) = Sessions::new(&config.session, &secrets, around);
     let (sessions, own_cookies) = (Arc::new(sessions), OwnCookies::new(&config.session.cookie.name));
     let users = local_users(config)?;
-    let pages = Arc::new(Pages::new(&config.server.prefix, &config.login.title));
+    let pages = Arc::new(Pages::new(&config.server.prefix, &config.login).map_err(StartError::Pages)?);
     let limits = &config.server.limits;
     let around = upstream::Parts {
         identity: IdentityWriter::new(config.identity.headers.clone()),
@@ -264,6 +267,7 @@ fn gateway(
         forms: FormTokens::new(&secrets, world.clock.clone(), world.random),
         users: users.clone(),
         pages: Arc::clone(&pages),
+        clock: world.clock.clone(),
         audit: audit.clone(),
         metrics: Arc::clone(metrics),
     });

@@ -8,6 +8,7 @@ use super::{ConfigFlag, Exit};
 use crate::auth::{LocalUsers, PasswordQueue};
 use crate::config::{self, Config, Environment, Fault, Severity};
 use crate::listener::Certificates;
+use crate::pages::Pages;
 use crate::store;
 use crate::upstream;
 
@@ -58,7 +59,7 @@ pub(super) fn check(args: &CheckArgs, flag: &ConfigFlag, environment: &Environme
     if outcome.ok { told } else { Exit::Usage }
 }
 
-/// What the configuration names: certificates, the store's files, upstreams' authorities, users. Nothing is made that is not there.
+/// What the configuration names: certificates, the store's files, upstreams' authorities, pages, users. Nothing is made that is not there.
 fn surroundings(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
     match Certificates::load(&config.tls.certificates) {
@@ -69,6 +70,9 @@ fn surroundings(config: &Config) -> Vec<Check> {
     }
     if let Err(error) = store::check(&config.session.store) {
         checks.push(Check::new("session.store", Status::Fail, &error));
+    }
+    if let Err(errors) = Pages::new(&config.server.prefix, &config.login) {
+        checks.extend(errors.iter().map(|error| Check::new("login", Status::Fail, error)));
     }
     for config in &config.upstreams {
         if let Err(error) = upstream::check(config) {

@@ -42,7 +42,7 @@ mod tests {
     fn auth(text: &str) -> (Option<PathBuf>, Vec<Fault>) {
         let (auth, warnings) = outcome(text, |root| {
             let server = root.table("server", |section| server::read(section, production(&[])));
-            let login = root.table("login", |section| login::read(section, &server));
+            let login = root.table("login", |section| login::read(section, &server, production(&[])));
             root.table("auth", |section| read(section, &login, production(&[])))
         })
         .unwrap();

@@ -69,7 +69,7 @@ fn sections(root: &mut Section<'_>, folder: &Path, environment: &Environment) ->
     let tls = root.table("tls", |section| tls::read(section, &server, context));
     let hsts = root.table("hsts", hsts::read);
     let session = root.table("session", |section| session::read(section, &server, context));
-    let login = root.table("login", |section| login::read(section, &server));
+    let login = root.table("login", |section| login::read(section, &server, context));
     let auth = root.table("auth", |section| auth::read(section, &login, context));
     let identity = root.table("identity", identity::read);
     let upstreams = root.named("upstream", |name, section| upstream::read(name, section, context));

@@ -1,7 +1,9 @@
 //! `[login]`: the login page.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
+use super::context::Context;
 use super::reader::{Complaint, Section, kind};
 use super::{Server, path};
 use crate::base::identity::LOCAL_PROVIDER;
@@ -14,6 +16,12 @@ const MAX_HASHES: usize = 1024;
 pub struct Login {
     /// The page's title.
     pub title: String,
+    /// A picture above every page.
+    pub logo: Option<PathBuf>,
+    /// A stylesheet after the built-in one.
+    pub stylesheet: Option<PathBuf>,
+    /// A folder of templates in place of the built-in ones.
+    pub templates: Option<PathBuf>,
     /// Where a login without a `return_to` leads: a path on this host.
     pub default_redirect: String,
     /// The providers by name, in their order on the page.
@@ -24,11 +32,14 @@ pub struct Login {
     pub hash_concurrency: Option<NonZeroUsize>,
 }
 
-pub(super) fn read(section: &mut Section<'_>, server: &Server) -> Login {
+pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<'_>) -> Login {
     let hashes = kind::number(0..=MAX_HASHES);
     let provider = kind::one_of(&[(LOCAL_PROVIDER, LOCAL_PROVIDER)]);
     let login = Login {
         title: section.value("title", kind::text, "Sign in".to_owned()),
+        logo: section.optional("logo", context.path()),
+        stylesheet: section.optional("stylesheet", context.path()),
+        templates: section.optional("templates", context.path()),
         default_redirect: section.value("default_redirect", kind::text_as(path_on_this_host), "/".to_owned()),
         providers: section
             .list("providers", provider, vec![LOCAL_PROVIDER])
@@ -59,6 +70,8 @@ fn path_on_this_host(text: &str) -> Result<String, Complaint> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::server;
     use super::super::testing::{outcome, production};
     use super::*;
@@ -66,7 +79,7 @@ mod tests {
     fn login(text: &str) -> Result<Login, Vec<String>> {
         outcome(text, |root| {
             let server = root.table("server", |section| server::read(section, production(&[])));
-            root.table("login", |section| read(section, &server))
+            root.table("login", |section| read(section, &server, production(&[])))
         })
         .map(|(login, _)| login)
     }
@@ -78,6 +91,15 @@ mod tests {
         assert_eq!(login.providers, ["local"]);
         assert!(login.remember_me);
         assert_eq!(login.hash_concurrency, None);
+    }
+
+    #[test]
+    fn what_pages_look_like_lies_beside_the_file() {
+        let text = "[login]\nlogo = 'logo.svg'\nstylesheet = '/srv/brand.css'\ntemplates = 'pages/'";
+        let login = login(text).unwrap();
+        assert_eq!(login.logo.unwrap(), Path::new("/etc/foregate/logo.svg"));
+        assert_eq!(login.stylesheet.unwrap(), Path::new("/srv/brand.css"));
+        assert_eq!(login.templates.unwrap(), Path::new("/etc/foregate/pages/"));
     }
 
     #[test]

@@ -201,7 +201,7 @@ mod tests {
         let text = format!("{text}\n[upstream.app]\nservers = [\"http://app\"]\n");
         outcome(&text, |root| {
             let server = root.table("server", |section| server::read(section, production(&[])));
-            let login = root.table("login", |section| login::read(section, &server));
+            let login = root.table("login", |section| login::read(section, &server, production(&[])));
             let upstreams =
                 root.named("upstream", |name, section| upstream::read(name, section, production(&[])));
             read_all(root, Surroundings { server: &server, login: &login, upstreams: &upstreams })

@@ -4,6 +4,7 @@ mod assets;
 mod form;
 mod login;
 mod logout;
+mod session;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::auth::LocalUsers;
+use crate::base::clock::Clock;
 use crate::http::{Body, PathPrefix, Problem, RequestContext, Target, redirect};
 use crate::pages::Pages;
 use crate::session::{FormTokens, Sessions};
@@ -40,6 +42,8 @@ pub struct Parts {
     pub users: Option<Arc<LocalUsers>>,
     /// What people see.
     pub pages: Arc<Pages>,
+    /// The time that pages tell.
+    pub clock: Clock,
     /// Who hears of security events.
     pub audit: Audit,
     /// What is counted.
@@ -53,6 +57,8 @@ pub enum Endpoint {
     Login,
     /// The question, and the answer.
     Logout,
+    /// The user's own session.
+    Session,
     /// A stylesheet or an image, by its name.
     Asset(String),
     /// Nothing of ours; and nothing under the prefix goes upstream.
@@ -89,6 +95,7 @@ impl Endpoints {
         Some(match path.as_str() {
             "/login" => Endpoint::Login,
             "/logout" => Endpoint::Logout,
+            "/session" => Endpoint::Session,
             _ => match path.strip_prefix("/assets/") {
                 Some(name) => Endpoint::Asset(name.to_owned()),
                 None => Endpoint::Unknown,
@@ -112,9 +119,10 @@ impl Endpoints {
             (Endpoint::Login, "POST") => parts.log_in(context, request).await,
             (Endpoint::Logout, "GET" | "HEAD") => parts.logout_page(context, request.headers()).await,
             (Endpoint::Logout, "POST") => parts.log_out(context, request).await,
+            (Endpoint::Session, "GET" | "HEAD") => parts.session(context, request.headers()).await,
             (Endpoint::Asset(name), "GET" | "HEAD") => parts.asset(&name),
             (Endpoint::Login | Endpoint::Logout, _) => Err(Refusal::Method(&FORM_METHODS)),
-            (Endpoint::Asset(_), _) => Err(Refusal::Method(&FORM_METHODS[..2])),
+            (Endpoint::Session | Endpoint::Asset(_), _) => Err(Refusal::Method(&FORM_METHODS[..2])),
             (Endpoint::Unknown, _) => Err(Problem::NoRoute.into()),
         }
     }

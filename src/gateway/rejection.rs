@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use crate::base::request_id::RequestId;
 use crate::endpoints::Refusal;
 use crate::http::{Body, HeadTooLarge, Malformed, Problem, RequestKind, redirect};
-use crate::pages::Pages;
+use crate::pages::{Framing, Pages};
 use crate::upstream::{BodyFault, ForwardError};
 
 /// How soon a client may try again what we could not do. Stores and upstreams come back within moments, or
@@ -107,8 +107,11 @@ pub(super) fn answer_to(
 fn problem_answer(problem: Problem, id: RequestId, kind: RequestKind, pages: &Pages) -> Response<Body> {
     let mut response = match kind {
         RequestKind::Script => problem_json(problem, id),
-        RequestKind::Navigation | RequestKind::FrameNavigation => {
-            pages.problem(problem, id).into_response(problem.status())
+        RequestKind::Navigation => {
+            pages.problem(problem, id, Framing::Refused).into_response(problem.status())
+        }
+        RequestKind::FrameNavigation => {
+            pages.problem(problem, id, Framing::Allowed).into_response(problem.status())
         }
     };
     let headers = response.headers_mut();

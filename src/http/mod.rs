@@ -27,7 +27,7 @@ pub use context::RequestContext;
 pub use forwarding::Hop;
 pub use header_name::{ManagedNames, folded};
 pub use limits::{HeadLimits, HeadTooLarge};
-pub use navigation::{RequestKind, is_cross_site, kind};
+pub use navigation::{RequestKind, accepts, is_cross_site, kind};
 pub use origin::{Provenance, provenance};
 pub use problem::Problem;
 pub use redirect::redirect;

@@ -21,7 +21,7 @@ pub fn kind(method: &Method, headers: &HeaderMap) -> RequestKind {
     let is_navigation = if SEC_FETCH.iter().any(|name| headers.contains_key(*name)) {
         says(headers, "sec-fetch-mode", &["navigate"])
     } else {
-        matches!(*method, Method::GET | Method::HEAD) && accepts_html(headers)
+        matches!(*method, Method::GET | Method::HEAD) && accepts(headers, "text/html")
     };
     match is_navigation {
         true if says(headers, "sec-fetch-dest", &FRAMES) => RequestKind::FrameNavigation,
@@ -41,11 +41,12 @@ fn says(headers: &HeaderMap, name: &str, words: &[&str]) -> bool {
     lines.peek().is_some() && lines.all(|line| words.iter().any(|word| line.as_bytes() == word.as_bytes()))
 }
 
-fn accepts_html(headers: &HeaderMap) -> bool {
+/// Whether `Accept` lists this very media type; a wildcard lists none.
+pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     headers.get_all(header::ACCEPT).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).any(
         |range| {
-            let media_type = range.split(|byte| *byte == b';').next().unwrap_or_default();
-            media_type.trim_ascii().eq_ignore_ascii_case(b"text/html")
+            let listed = range.split(|byte| *byte == b';').next().unwrap_or_default();
+            listed.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
         },
     )
 }

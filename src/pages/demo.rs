@@ -9,9 +9,15 @@ use super::escape;
 const TEMPLATE: &str = include_str!("templates/demo.html");
 const STYLE: &str = include_str!("assets/style.css");
 
-/// What the demo's application received.
+/// What the demo's application received, and what stands before it.
 #[derive(Clone, Debug, Serialize)]
 pub struct DemoPage {
+    /// Where the proxy's own pages are.
+    pub prefix: String,
+    /// The session cookie's name.
+    pub cookie: String,
+    /// The address that the browser used, scheme and host.
+    pub site: String,
     /// `GET /path`
     pub request: String,
     /// Who the proxy says it is from.
@@ -53,7 +59,9 @@ mod tests {
     fn page(text: &str) -> String {
         let header = |note| Header { name: text.to_owned(), value: text.to_owned(), note };
         let headers = vec![header(Some("set by Foregate")), header(None)];
-        DemoPage { request: format!("GET /{text}"), user: Some(text.to_owned()), headers }.html()
+        let text = text.to_owned();
+        let (prefix, cookie, site) = (text.clone(), text.clone(), text.clone());
+        DemoPage { prefix, cookie, site, request: format!("GET /{text}"), user: Some(text), headers }.html()
     }
 
     #[test]
@@ -67,9 +75,15 @@ mod tests {
 
     #[test]
     fn who_is_signed_in_can_sign_out_and_who_is_not_can_sign_in() {
-        let nobody = DemoPage { request: "GET /".to_owned(), user: None, headers: Vec::new() }.html();
-        assert!(nobody.contains("/_foregate/login") && !nobody.contains("/_foregate/logout"));
-        let somebody = page("alice");
-        assert!(somebody.contains("/_foregate/logout") && !somebody.contains("/_foregate/login\""));
+        let page = |user: Option<&str>| {
+            let [prefix, cookie, site, request] =
+                ["/sso", "__Host-id", "https://localhost:8443", "GET /"].map(str::to_owned);
+            DemoPage { prefix, cookie, site, request, user: user.map(str::to_owned), headers: Vec::new() }
+                .html()
+        };
+        let (nobody, somebody) = (page(None), page(Some("alice")));
+        assert!(nobody.contains("\"/sso/login") && !nobody.contains("\"/sso/logout"), "{nobody}");
+        assert!(somebody.contains("\"/sso/logout") && !somebody.contains("\"/sso/login"), "{somebody}");
+        assert!(somebody.contains("__Host-id=") && !somebody.contains("_foregate"), "{somebody}");
     }
 }

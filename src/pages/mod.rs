@@ -6,164 +6,94 @@
 mod assets;
 mod demo;
 mod escape;
+mod fault;
+mod forms;
+mod markup;
 mod page;
 mod problem;
+mod rehearsal;
+mod session;
+mod templates;
 #[cfg(test)]
 mod testing;
 
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
-use serde::Serialize;
+use minijinja::{Value, context};
 
-pub use assets::Asset;
+pub use assets::{Asset, AssetKind};
 pub use demo::{DemoPage, Header};
+pub use fault::PagesError;
+pub use forms::{LoginPage, LoginProblem, LogoutPage, RememberBox};
 pub use page::{Framing, Page};
+pub use session::{OwnSession, SessionPage};
 
 use crate::base::request_id::RequestId;
+use crate::config;
 use crate::http::Problem;
-use assets::STYLESHEET;
-
-const TEMPLATES: [(&str, &str); 6] = [
-    ("base.html", include_str!("templates/base.html")),
-    ("login.html", include_str!("templates/login.html")),
-    ("logout.html", include_str!("templates/logout.html")),
-    ("problem.html", include_str!("templates/problem.html")),
-    ("frame.html", include_str!("templates/frame.html")),
-    ("continue.html", include_str!("templates/continue.html")),
-];
+use assets::Assets;
+use templates::{Common, Template, Templates};
 
 /// Renders the proxy's own pages.
 #[derive(Debug)]
 pub struct Pages {
-    templates: Environment<'static>,
+    templates: Templates,
+    assets: Assets,
     prefix: String,
-    title: String,
-}
-
-/// The login form.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LoginPage<'a> {
-    /// Proves that the form is ours.
-    pub csrf_token: &'a str,
-    /// Where the login leads, as the form was asked for it.
-    pub return_to: &'a str,
-    /// What was typed before.
-    pub username: &'a str,
-    /// What went wrong.
-    pub problem: Option<LoginProblem>,
-    /// Whether somebody has just signed out.
-    pub signed_out: bool,
-    /// The wish to stay signed in.
-    pub remember: RememberBox,
-}
-
-/// The box to tick for staying signed in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RememberBox {
-    /// Nobody can.
-    #[default]
-    Hidden,
-    /// Not ticked.
-    Empty,
-    /// Ticked.
-    Ticked,
-}
-
-/// Why the login form is shown once more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LoginProblem {
-    /// The user or the password is wrong; which, nobody is told.
-    WrongCredentials,
-    /// The form was not the browser's own, or too old.
-    Expired,
-    /// Too many log in at once.
-    Busy,
-    /// Sessions cannot be kept at the moment.
-    StoreUnavailable,
-    /// The account has as many sessions as it may.
-    TooManySessions,
-}
-
-/// The question before logging out.
-#[derive(Clone, Copy, Debug)]
-pub struct LogoutPage<'a> {
-    /// Proves that the form is ours.
-    pub csrf_token: &'a str,
-    /// Who is signed in; `None` where nobody is.
-    pub user: Option<&'a str>,
 }
 
 impl Pages {
-    /// Pages under `prefix`; `title` stands above the login form.
-    pub fn new(prefix: &str, title: &str) -> Self {
-        let mut templates = Environment::new();
-        templates.set_undefined_behavior(UndefinedBehavior::Strict);
-        templates.set_auto_escape_callback(|_| AutoEscape::Html);
-        templates.set_formatter(escape::formatter);
-        for (name, source) in TEMPLATES {
-            templates.add_template(name, source).expect("the built-in templates are tested");
-        }
-        templates.add_global("stylesheet", format!("{prefix}/assets/{}", STYLESHEET.name()));
-        templates.add_global("prefix", prefix);
-        Self { templates, prefix: prefix.to_owned(), title: title.to_owned() }
+    /// Pages under `prefix`, as `login` wants them to look. The operator's templates are rendered with everything
+    /// that can come before they are used.
+    ///
+    /// # Errors
+    /// With all that is wrong with the operator's files.
+    pub fn new(prefix: &str, login: &config::Login) -> Result<Self, Vec<PagesError>> {
+        let assets = Assets::read(login)?;
+        let common = Common { prefix, title: &login.title, assets: &assets };
+        let templates = Templates::new(&common, login.templates.as_deref())?;
+        Ok(Self { templates, assets, prefix: prefix.to_owned() })
     }
 
     /// The login form.
     pub fn login(&self, login: &LoginPage<'_>) -> Page {
-        let LoginPage { csrf_token, return_to, username, problem, signed_out, remember } = *login;
-        let (title, problem, remember) = (&self.title, problem.map(Serde), Serde(remember));
-        self.render(
-            "login.html",
-            context! { title, csrf_token, return_to, username, problem, signed_out, remember },
-            Framing::Refused,
-        )
+        self.render(Template::Login, &login.values(), Framing::Refused)
     }
 
     /// The question before logging out, or the news that nobody is signed in.
     pub fn logout(&self, logout: &LogoutPage<'_>) -> Page {
-        let LogoutPage { csrf_token, user } = *logout;
-        self.render("logout.html", context! { csrf_token, user }, Framing::Refused)
+        self.render(Template::Logout, &logout.values(), Framing::Refused)
+    }
+
+    /// Who somebody is here, and for how long.
+    pub fn session(&self, session: &SessionPage<'_>) -> Page {
+        self.render(Template::Session, &session.values(), Framing::Refused)
     }
 
     /// What went wrong, and what to do about it.
-    pub fn problem(&self, problem: Problem, id: RequestId) -> Page {
-        let advice = problem::advice(problem);
-        let page = context! {
-            status => problem.status().as_u16(),
-            heading => advice.heading,
-            text => advice.text,
-            action => advice.action.map(|action| Serde(action.link(&self.prefix))),
-            request_id => id.to_string(),
-        };
-        self.render("problem.html", page, Framing::Refused)
+    pub fn problem(&self, problem: Problem, id: RequestId, framing: Framing) -> Page {
+        let values = problem::values(problem, &id.to_string(), &self.prefix, framing);
+        self.render(Template::Problem, &values, framing)
     }
 
     /// The small page in a frame, which leads out of it to the login at `address`, an address on this host.
     pub fn login_outside_frame(&self, address: &str) -> Page {
         debug_assert!(is_on_this_host(address), "{address}");
-        self.render("frame.html", context! { address }, Framing::Allowed)
+        self.render(Template::Frame, &context! { address }, Framing::Allowed)
     }
 
-    /// The small page that goes to `address`, an address on this host, once more.
+    /// The small page that goes to `address`, an address on this host, once more. A `#fragment` is lost on the way:
+    /// no server hears of it, and a refresh that names no address is, where there is one, a jump within the page.
     pub fn come_again(&self, address: &str) -> Page {
         debug_assert!(is_on_this_host(address), "{address}");
-        self.render("continue.html", context! { address }, Framing::Refused)
+        self.render(Template::Continue, &context! { address }, Framing::Refused)
     }
 
     /// The asset of this name.
-    pub fn asset(&self, name: &str) -> Option<&'static Asset> {
-        assets::find(name)
+    pub fn asset(&self, name: &str) -> Option<&Asset> {
+        self.assets.find(name)
     }
 
-    fn render(&self, template: &str, page: minijinja::Value, framing: Framing) -> Page {
-        let html = self
-            .templates
-            .get_template(template)
-            .and_then(|template| template.render(page))
-            .expect("every template is rendered with its own struct by a test");
-        Page { html, framing }
+    fn render(&self, template: Template, values: &Value, framing: Framing) -> Page {
+        Page { html: self.templates.render(template, values), framing }
     }
 }
 
@@ -177,78 +107,46 @@ fn is_on_this_host(address: &str) -> bool {
 mod tests {
     use std::collections::HashSet;
 
-    use super::testing::tags;
+    use super::markup::{Tag, tags};
+    use super::rehearsal::{HARMLESS, HOSTILE, scenes};
+    use super::testing::look;
     use super::*;
     use crate::base::random::Random;
 
-    const HARMLESS: &str = "HARMLESS";
-    const HOSTILE: [&str; 7] = [
-        "\"><svg onload=alert(1)>",
-        "</script><script>alert(1)</script>",
-        "javascript:alert(1)",
-        "{{ 7*7 }}{% raw %}",
-        "' onclick='alert(1)",
-        "0;url=\"'//evil.example/'\"",
-        "&quot;&#x3e;<!--",
-    ];
-
     fn pages() -> Pages {
-        Pages::new("/_foregate", "Sign in")
+        Pages::new("/_foregate", &look("Sign in")).unwrap()
     }
 
     fn id() -> RequestId {
         RequestId::new(Random::system())
     }
 
-    /// Every page, with `text` wherever somebody from outside could put it.
-    fn all(text: &str, id: RequestId) -> Vec<(String, String)> {
-        let pages = Pages::new("/_foregate", text);
-        let login = |problem, signed_out| {
-            let (csrf_token, return_to, username) = (text, text, text);
-            let remember = RememberBox::Ticked;
-            let page = LoginPage { csrf_token, return_to, username, problem, signed_out, remember };
-            pages.login(&page)
-        };
-        let on_this_host = format!("/{text}");
-        let mut all = vec![
-            ("login".to_owned(), login(None, false)),
-            ("signed out".to_owned(), login(None, true)),
-            ("logout".to_owned(), pages.logout(&LogoutPage { csrf_token: text, user: Some(text) })),
-            ("nobody".to_owned(), pages.logout(&LogoutPage { csrf_token: "", user: None })),
-            ("frame".to_owned(), pages.login_outside_frame(&on_this_host)),
-            ("continue".to_owned(), pages.come_again(&on_this_host)),
-        ];
-        for problem in [
-            LoginProblem::WrongCredentials,
-            LoginProblem::Expired,
-            LoginProblem::Busy,
-            LoginProblem::StoreUnavailable,
-            LoginProblem::TooManySessions,
-        ] {
-            all.push((format!("{problem:?}"), login(Some(problem), false)));
-        }
-        all.extend(Problem::ALL.map(|problem| (format!("{problem:?}"), pages.problem(problem, id))));
-        all.into_iter().map(|(name, page)| (name, page.html)).collect()
+    /// Every page in every state, with `text` wherever somebody from outside could put it.
+    fn all(text: &str) -> Vec<(String, String)> {
+        let pages = Pages::new("/_foregate", &look(text)).unwrap();
+        scenes(text, "/_foregate")
+            .into_iter()
+            .enumerate()
+            .map(|(at, scene)| {
+                (format!("{:?} {at}", scene.template), pages.templates.render(scene.template, &scene.values))
+            })
+            .collect()
     }
 
     #[test]
     fn what_comes_from_outside_is_only_ever_text() {
-        let id = id();
         for text in HOSTILE {
-            for ((name, harmless), (_, html)) in all(HARMLESS, id).iter().zip(all(text, id)) {
+            for ((name, harmless), (_, html)) in all(HARMLESS).iter().zip(all(text)) {
                 assert_eq!(html, harmless.replace(HARMLESS, &escape::escaped(text)), "{name}");
                 let (expected, found) = (tags(harmless), tags(&html));
-                assert!(
-                    expected.iter().map(testing::Tag::shape).eq(found.iter().map(testing::Tag::shape)),
-                    "{name}"
-                );
+                assert!(expected.iter().map(Tag::shape).eq(found.iter().map(Tag::shape)), "{name}");
             }
         }
     }
 
     #[test]
     fn no_page_has_a_script_or_an_inline_style() {
-        for (name, html) in all(HARMLESS, id()) {
+        for (name, html) in all(HARMLESS) {
             for tag in tags(&html) {
                 assert!(
                     !["script", "style", "base", "iframe"].contains(&tag.name.as_str()),
@@ -264,7 +162,7 @@ mod tests {
 
     #[test]
     fn every_page_has_a_language_a_title_and_one_heading() {
-        for (name, html) in all(HARMLESS, id()) {
+        for (name, html) in all(HARMLESS) {
             assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">"), "{name}: {html}");
             assert!(html.contains("<title>") && !html.contains("<title></title>"), "{name}");
             for once in ["h1", "main", "title"] {
@@ -275,7 +173,7 @@ mod tests {
 
     #[test]
     fn forms_go_where_they_came_from() {
-        for (name, html) in all(HARMLESS, id()) {
+        for (name, html) in all(HARMLESS) {
             for tag in tags(&html) {
                 assert_eq!(tag.attribute("action").or(tag.attribute("formaction")), None, "{name}");
                 assert!(tag.name != "form" || tag.attribute("method") == Some("post"), "{name}");
@@ -285,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_is_referred_to_exists_once_and_every_field_has_a_label() {
-        for (name, html) in all(HARMLESS, id()) {
+        for (name, html) in all(HARMLESS) {
             let tags = tags(&html);
             let ids: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
             assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "{name}: {ids:?}");
@@ -329,7 +227,7 @@ mod tests {
     fn a_problem_page_says_which_request_it_is_about() {
         let id = id();
         for problem in Problem::ALL {
-            let html = pages().problem(problem, id).html;
+            let html = pages().problem(problem, id, Framing::Refused).html;
             assert!(html.contains(&id.to_string()), "{problem:?}");
             assert!(html.contains(problem.status().as_str()), "{problem:?}");
         }
@@ -342,6 +240,21 @@ mod tests {
         assert_eq!(refresh.attribute("content"), Some("0;url=/a;b?c=&#39;d&#39;&amp;e=&quot;"));
         let link = tags.iter().find(|tag| tag.name == "a").unwrap();
         assert_eq!(link.attribute("href"), Some("/a;b?c=&#39;d&#39;&amp;e=&quot;"));
+    }
+
+    #[test]
+    fn what_would_not_open_in_a_frame_leads_out_of_it() {
+        for (problem, out) in
+            [(Problem::Forbidden, Some("_top")), (Problem::NoRoute, Some("_top")), (Problem::Busy, None)]
+        {
+            let target = |framing| {
+                let tags = tags(&pages().problem(problem, id(), framing).html);
+                let link = tags.iter().find(|tag| tag.name == "a").unwrap();
+                link.attribute("target").map(str::to_owned)
+            };
+            assert_eq!(target(Framing::Allowed).as_deref(), out, "{problem:?}");
+            assert_eq!(target(Framing::Refused), None, "{problem:?}");
+        }
     }
 
     #[test]
@@ -377,5 +290,40 @@ mod tests {
         assert_eq!(name.len(), "style..css".len() + 16, "{name}");
         assert!(pages.asset(name).is_some());
         assert!(pages.asset("style.css").is_none() && pages.asset("../mod.rs").is_none());
+    }
+
+    #[test]
+    fn a_logo_and_a_stylesheet_dress_every_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            Some(folder.path().join(name))
+        };
+        let (logo, stylesheet) = (file("a.svg", "<svg/>"), file("b.css", "h1 { color: red }"));
+        let pages = Pages::new("/p", &config::Login { logo, stylesheet, ..look("Intranet") }).unwrap();
+        for page in [pages.login(&LoginPage::default()), pages.problem(Problem::Busy, id(), Framing::Refused)]
+        {
+            let tags = tags(&page.html);
+            let sheets: Vec<_> = tags.iter().filter(|tag| tag.name == "link").collect();
+            let addresses: Vec<_> = sheets.iter().map(|tag| tag.attribute("href").unwrap()).collect();
+            assert!(
+                addresses[0].contains("/style.") && addresses[1].starts_with("/p/assets/brand."),
+                "{addresses:?}"
+            );
+            let logo = tags.iter().find(|tag| tag.name == "img").unwrap();
+            assert_eq!(logo.attribute("alt"), Some("Intranet"));
+            let name = logo.attribute("src").unwrap().strip_prefix("/p/assets/").unwrap();
+            assert_eq!(pages.asset(name).unwrap().bytes, "<svg/>");
+        }
+    }
+
+    #[test]
+    fn every_fault_of_the_operators_files_is_told() {
+        let missing = |name: &str| Some(std::path::Path::new("/nowhere").join(name));
+        let login = config::Login { logo: missing("a.gif"), stylesheet: missing("b.css"), ..look("") };
+        let faults = Pages::new("/p", &login).unwrap_err();
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(told[0].starts_with("login.stylesheet: /nowhere/b.css cannot be read: "), "{told:?}");
+        assert!(told[1].starts_with("login.logo: /nowhere/a.gif is no picture (name one"), "{told:?}");
     }
 }

@@ -24,7 +24,8 @@ pub struct Page {
 pub enum Framing {
     /// A page with a form never does: somebody could be made to click it unseen.
     Refused,
-    /// The page that leads out of a frame has to.
+    /// A page that answers a navigation within a frame has to, or the browser shows a fault of its own there. It
+    /// has nothing but links.
     Allowed,
 }
 
@@ -36,7 +37,9 @@ impl Page {
                 "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
                  frame-ancestors 'none'"
             }
-            Framing::Allowed => "default-src 'none'; style-src 'self'; form-action 'none'; base-uri 'none'",
+            Framing::Allowed => {
+                "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'"
+            }
         };
         let mut response = Response::new(Body::whole(self.html));
         *response.status_mut() = status;

@@ -1,20 +1,23 @@
 //! What a person is told of a problem: what happened, in plain words, and what to do next.
 
+use minijinja::value::Serde;
+use minijinja::{Value, context};
 use serde::Serialize;
 
+use super::Framing;
 use crate::http::Problem;
 
 /// The words for one problem.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Advice {
-    pub(super) heading: &'static str,
-    pub(super) text: &'static str,
-    pub(super) action: Option<Action>,
+struct Advice {
+    heading: &'static str,
+    text: &'static str,
+    action: Option<Action>,
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Action {
+enum Action {
     /// To the login.
     SignIn,
     /// To the login, as somebody else.
@@ -27,13 +30,15 @@ pub(super) enum Action {
 
 /// A link on the page.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Link {
-    pub(super) label: &'static str,
-    pub(super) address: String,
+struct Link {
+    label: &'static str,
+    address: String,
+    /// Whether it leads out of the frame that it stands in: neither the login nor a front page belongs there.
+    leaves_frame: bool,
 }
 
 impl Action {
-    pub(super) fn link(self, prefix: &str) -> Link {
+    fn link(self, prefix: &str, framing: Framing) -> Link {
         let (label, address) = match self {
             Self::SignIn => ("Sign in", format!("{prefix}/login")),
             Self::SignInAsAnother => ("Sign in as somebody else", format!("{prefix}/login?again=1")),
@@ -41,11 +46,18 @@ impl Action {
             Self::TryAgain => ("Try again", String::new()),
             Self::Home => ("To the front page", "/".to_owned()),
         };
-        Link { label, address }
+        let leaves_frame = framing == Framing::Allowed && !matches!(self, Self::TryAgain);
+        Link { label, address, leaves_frame }
     }
 }
 
-pub(super) fn advice(problem: Problem) -> Advice {
+pub(super) fn values(problem: Problem, request_id: &str, prefix: &str, framing: Framing) -> Value {
+    let Advice { heading, text, action } = advice(problem);
+    let action = action.map(|action| Serde(action.link(prefix, framing)));
+    context! { status => problem.status().as_u16(), heading, text, action, request_id }
+}
+
+fn advice(problem: Problem) -> Advice {
     let (heading, text, action) = match problem {
         Problem::LoginRequired => {
             ("Please sign in", "This page is for people who are signed in.", Some(Action::SignIn))

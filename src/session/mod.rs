@@ -50,22 +50,27 @@ pub struct Session {
     pub logged_in_at: Timestamp,
     /// Its latest recorded use.
     pub last_seen_at: Timestamp,
+    /// The address it began at.
+    pub address: String,
+    /// What the browser called itself then.
+    pub user_agent: Option<String>,
     /// Whether its user asked to stay signed in.
     pub remember: Remember,
     /// The longest pause between two uses.
     pub idle_timeout: Duration,
     /// Its absolute end.
     pub ends_at: Timestamp,
-    /// The client's address at login.
-    pub address: String,
-    /// What the client called itself then.
-    pub user_agent: Option<String>,
 }
 
 impl Session {
+    /// When it ends unless it is used again.
+    pub fn idle_ends_at(&self) -> Timestamp {
+        self.last_seen_at.plus(self.idle_timeout).min(self.ends_at)
+    }
+
     /// Whether it is over at `now`, whatever the store still keeps.
     fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.ends_at || now >= self.last_seen_at.plus(self.idle_timeout)
+        now >= self.idle_ends_at()
     }
 
     /// How often at most a use is recorded: a sixtieth of the idle timeout, one second to five minutes.

@@ -226,11 +226,11 @@ impl Records {
             },
             logged_in_at: Timestamp::from_seconds(members.logged_in_at),
             last_seen_at: seen,
+            address: members.address,
+            user_agent: members.user_agent,
             remember,
             idle_timeout: self.lifetimes.of(remember).idle,
             ends_at: Timestamp::from_seconds(members.expires_at),
-            address: members.address,
-            user_agent: members.user_agent,
         }
     }
 }

@@ -105,6 +105,7 @@ async fn look_at_every_page(scheme: Scheme) {
     browser.arrives_at(&format!("{site}/app")).await;
     eye.sees("forbidden", &format!("{site}/books"), "Not for this account").await;
     eye.sees("not-found", &format!("{site}/nowhere"), "Nothing is here").await;
+    eye.sees("session", &format!("{site}/_foregate/session"), "Your session").await;
     eye.sees("logout", &format!("{site}/_foregate/logout"), "Sign out?").await;
     browser.press("Sign out").await;
     browser.arrives_at(&format!("{site}/_foregate/login?signed_out=1")).await;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
@@ -24,6 +24,15 @@ pub(super) struct Application {
     tasks: TaskTracker,
 }
 
+/// What the page has to know of the proxy before it; an application of one's own knows nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Front {
+    /// Where the proxy's own pages are.
+    pub(super) prefix: String,
+    /// The session cookie's name.
+    pub(super) cookie: String,
+}
+
 impl Application {
     /// Bound on loopback.
     pub(super) fn bind() -> Result<Self, BindError> {
@@ -40,10 +49,10 @@ impl Application {
         self.listener.address()
     }
 
-    /// Plays until `end`.
-    pub(super) async fn run(self, end: CancellationToken) {
+    /// Plays behind `front` until `end`.
+    pub(super) async fn run(self, front: Front, end: CancellationToken) {
         let ending = Ending { finish: end.clone(), abort: end };
-        self.listener.run(Show, ending).await;
+        self.listener.run(Show(Arc::new(front)), ending).await;
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -51,7 +60,7 @@ impl Application {
 
 /// Answers every request with the request.
 #[derive(Clone)]
-struct Show;
+struct Show(Arc<Front>);
 
 impl Handler for Show {
     async fn handle(&self, request: Request<Incoming>, _: Peer) -> Response<Body> {
@@ -60,7 +69,7 @@ impl Handler for Show {
             .get(ACCEPT)
             .is_some_and(|accept| accept.as_bytes().windows(9).any(|part| part == b"text/html"));
         let (kind, body) = if wants_page {
-            ("text/html; charset=utf-8", page(&request))
+            ("text/html; charset=utf-8", page(&self.0, &request))
         } else {
             ("application/json", received(&request))
         };
@@ -71,10 +80,13 @@ impl Handler for Show {
     }
 }
 
-fn page(request: &Request<Incoming>) -> String {
+fn page(front: &Front, request: &Request<Incoming>) -> String {
     let headers = request.headers();
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let page = DemoPage {
+        prefix: front.prefix.clone(),
+        cookie: front.cookie.clone(),
+        site: format!("https://{}", headers.get(HOST).map(text).unwrap_or_default()),
         request: format!("{} {}", request.method(), request.uri()),
         user: headers.get("x-forwarded-user").map(text),
         headers: headers

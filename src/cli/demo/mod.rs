@@ -17,7 +17,7 @@ use crate::base::clock::Clock;
 use crate::base::random::Random;
 use crate::config::{self, Environment};
 use crate::telemetry::Logs;
-use application::Application;
+use application::{Application, Front};
 use stage::Stage;
 
 #[derive(Debug, Args)]
@@ -49,16 +49,17 @@ async fn perform(args: &DemoArgs) -> anyhow::Result<()> {
     let stage = Stage::set(args.listen, &here, Clock::system().now(), Random::system())?;
     let path = stage.write(folder.path(), application.address()?)?;
     let config = config::load(&path, &Environment::from_pairs::<String, String>([]))?.config;
+    let front = Front { prefix: config.server.prefix.clone(), cookie: config.session.cookie.name.clone() };
     let logs = Logs::open(&config.log)?;
     logs.install(config.log.level);
     let app = App::build(&config, &world(logs.clone()))?;
-    say(stage.script(&app, folder.path())?);
+    say(stage.script(&app, folder.path(), &front)?);
     let end = CancellationToken::new();
     let performance = async {
         signals.run(app).await;
         end.cancel();
     };
-    tokio::join!(performance, application.run(end.clone()));
+    tokio::join!(performance, application.run(front, end.clone()));
     logs.flush();
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::application::Front;
 use crate::app::App;
 use crate::auth::hash_password;
 use crate::base::clock::Timestamp;
@@ -17,6 +18,9 @@ use crate::listener::{fingerprint, self_signed};
 
 /// Where http is redirected from, unless something else listens there.
 const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// From the folder that the demo was started from.
+const CURL: &str = "curl -s --cacert certs/localhost.crt";
 
 /// Letters and digits that nobody takes for one another; 32 of them, so that a byte chooses evenly.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -133,45 +137,66 @@ level = "warn"
         )
     }
 
-    /// What the terminal shows.
-    pub(super) fn script(&self, app: &App, folder: &Path) -> anyhow::Result<String> {
+    /// What the terminal shows, on one screen of 80 by 24; writes the tour that it names into `folder`.
+    pub(super) fn script(&self, app: &App, folder: &Path, front: &Front) -> anyhow::Result<String> {
         let port = app.https_addresses()?.first().context("the demo listens")?.port();
         let site = format!("https://localhost:{port}");
-        let curl = "curl -s --cacert certs/localhost.crt";
-        let jar = folder.join("cookies.txt");
-        let (jar, [alice, bob]) = (jar.display(), &self.users);
-        let token = format!(
-            r#"$({curl} -c {jar} {site}/_foregate/login | sed -n 's/.*name="csrf_token" value="\([^"]*\)".*/\1/p')"#
-        );
+        let tour = folder.join("tour");
+        fs::write(&tour, self.tour(&site, folder, front)).context("cannot write the demo's tour")?;
         let http = match self.http {
-            Some(address) => format!("http://localhost:{} leads there as well", address.port()),
+            Some(address) => format!("http://localhost:{} leads there", address.port()),
             None => "no http: port 8080 is not ours".to_owned(),
         };
+        let [alice, bob] = &self.users;
         Ok(format!(
-            r#"Foregate stands in front of an application that knows nothing of logins.
+            "Foregate stands in front of an application that knows nothing of logins.
 
-  open    {site}/        ({http})
-          Your browser will warn: the certificate was made just now, by nobody it knows.
-  sha256  {fingerprint}
+  open    {site}/   ({http})
+          Your browser will warn: the certificate was made just now, by nobody
+          it knows. Its SHA-256:
+  {fingerprint}
   users   alice  {alice}   (groups staff, admins)
           bob    {bob}   (group staff: /admin is not for him)
-  config  {folder}/proxy.toml
+  config  {config}
 
-In another terminal, from this folder: refused; let in; log in; what the application receives; log out.
+In another terminal, from this folder: nobody is let in without a login, who
+they are cannot be claimed, and a tour signs alice in and out.
 
-  {curl} -i {site}/
-  {curl} -i {site}/public
-  {curl} -i -b {jar} -c {jar} -d username=alice -d password={alice} -d "csrf_token={token}" {site}/_foregate/login
-  {curl} -b {jar} {site}/
-  {curl} -i -b {jar} -c {jar} -d "csrf_token={logout}" {site}/_foregate/logout
+  {CURL} -i {site}/
+  {CURL} -H 'X-Forwarded-User: alice' {site}/public
+  sh {tour}
 
-Ctrl-C ends the demo and removes what it wrote, but for certs/."#,
+Ctrl-C ends the demo and removes what it wrote, but for certs/.",
             fingerprint = self.fingerprint,
             alice = alice.password.expose(),
             bob = bob.password.expose(),
-            folder = folder.display(),
-            logout = token.replace("/login", "/logout").replace("-c ", "-b "),
+            config = folder.join("proxy.toml").display(),
+            tour = tour.display(),
         ))
+    }
+
+    /// A login by curl takes the form's token along, which makes its lines too long for a screen.
+    fn tour(&self, site: &str, folder: &Path, Front { prefix, cookie }: &Front) -> String {
+        let jar = folder.join("cookies.txt");
+        format!(
+            r#"# Signs alice in, asks the application what it receives, and signs her out.
+jar='{jar}'
+token() {{ {CURL} -b "$jar" -c "$jar" "{site}{prefix}/$1" | sed -n 's/.*name="csrf_token" value="\([^"]*\)".*/\1/p'; }}
+say() {{ printf '\n--- %s\n' "$1"; }}
+
+say 'alice signs in: see the cookie {cookie} and its attributes'
+{CURL} -i -b "$jar" -c "$jar" -d username=alice -d password={password} -d "csrf_token=$(token login)" {site}{prefix}/login
+say 'what the application receives: who she is, and no cookie'
+{CURL} -b "$jar" {site}/
+say 'alice signs out, and keeps a copy of the cookie'
+cp "$jar" "$jar.copy"
+{CURL} -i -b "$jar" -c "$jar" -d "csrf_token=$(token logout)" {site}{prefix}/logout
+say 'the copy is worth nothing'
+{CURL} -i -b "$jar.copy" {site}/
+"#,
+            jar = jar.display(),
+            password = self.users[0].password.expose(),
+        )
     }
 }
 

@@ -1,0 +1,122 @@
+//! The user's own session: a page for people, JSON for scripts. Looking at it is no use of it.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use super::{Parts, Refusal};
+use crate::base::clock::Timestamp;
+use crate::http::{Body, Problem, RequestContext, RequestKind, accepts};
+use crate::pages::{OwnSession, SessionPage};
+use crate::session::{Finding, Remember, Session};
+
+/// What a script is told.
+#[derive(Serialize)]
+struct Told<'a> {
+    user: &'a str,
+    name: Option<&'a str>,
+    email: Option<&'a str>,
+    groups: &'a [String],
+    provider: &'a str,
+    handle: &'a str,
+    logged_in_at: String,
+    last_seen_at: String,
+    idle_expires_at: String,
+    expires_at: String,
+    remember: bool,
+    csrf_token: String,
+    sessions: Vec<ToldSession<'a>>,
+}
+
+#[derive(Serialize)]
+struct ToldSession<'a> {
+    handle: &'a str,
+    current: bool,
+    logged_in_at: String,
+    last_seen_at: String,
+    address: &'a str,
+    user_agent: Option<&'a str>,
+}
+
+impl Parts {
+    /// Who somebody is here, and for how long.
+    pub(super) async fn session(
+        &self,
+        context: &RequestContext,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, Refusal> {
+        let found = self.sessions.find(context, headers).await.map_err(|_| Problem::StoreUnavailable)?;
+        let Finding::Session(found) = found else { return Err(Problem::LoginRequired.into()) };
+        let (session, handle) = (&*found.session, found.session.handle.to_string());
+        let own = vec![OwnSession {
+            handle: &handle,
+            current: true,
+            logged_in_at: session.logged_in_at,
+            last_seen_at: session.last_seen_at,
+            address: &session.address,
+            user_agent: session.user_agent.as_deref(),
+        }];
+        if context.kind == RequestKind::Script || accepts(headers, "application/json") {
+            let csrf_token = self.forms.session_token(context, &session.handle);
+            return Ok(json(&told(session, &handle, csrf_token, &own)));
+        }
+        Ok(self.pages.session(&page(session, self.clock.now(), own)).into_response(StatusCode::OK))
+    }
+}
+
+fn page<'a>(session: &'a Session, now: Timestamp, sessions: Vec<OwnSession<'a>>) -> SessionPage<'a> {
+    let identity = &session.identity;
+    SessionPage {
+        now,
+        user: &identity.user,
+        name: identity.name.as_deref(),
+        email: identity.email.as_deref(),
+        groups: identity.groups.iter().map(String::as_str).collect(),
+        logged_in_at: session.logged_in_at,
+        last_seen_at: session.last_seen_at,
+        idle_expires_at: session.idle_ends_at(),
+        expires_at: session.ends_at,
+        sessions,
+    }
+}
+
+fn told<'a>(session: &'a Session, handle: &'a str, csrf_token: String, own: &[OwnSession<'a>]) -> Told<'a> {
+    let identity = &session.identity;
+    Told {
+        user: &identity.user,
+        name: identity.name.as_deref(),
+        email: identity.email.as_deref(),
+        groups: &identity.groups,
+        provider: &identity.account.provider,
+        handle,
+        logged_in_at: session.logged_in_at.rfc3339(),
+        last_seen_at: session.last_seen_at.rfc3339(),
+        idle_expires_at: session.idle_ends_at().rfc3339(),
+        expires_at: session.ends_at.rfc3339(),
+        remember: session.remember == Remember::Yes,
+        csrf_token,
+        sessions: own.iter().map(ToldSession::of).collect(),
+    }
+}
+
+impl<'a> ToldSession<'a> {
+    fn of(own: &OwnSession<'a>) -> Self {
+        Self {
+            handle: own.handle,
+            current: own.current,
+            logged_in_at: own.logged_in_at.rfc3339(),
+            last_seen_at: own.last_seen_at.rfc3339(),
+            address: own.address,
+            user_agent: own.user_agent,
+        }
+    }
+}
+
+fn json(told: &Told<'_>) -> Response<Body> {
+    let text = serde_json::to_string(told).expect("strings and booleans are always JSON");
+    let mut response = Response::new(Body::whole(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,154 @@
+//! The page on which users see their own sessions.
+
+use std::time::Duration;
+
+use minijinja::value::Serde;
+use minijinja::{Value, context};
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::base::clock::Timestamp;
+
+/// Who somebody is here, and for how long.
+#[derive(Clone, Debug)]
+pub struct SessionPage<'a> {
+    /// When it is shown.
+    pub now: Timestamp,
+    /// The user's name.
+    pub user: &'a str,
+    /// The full name, where it is known.
+    pub name: Option<&'a str>,
+    /// The e-mail address, where it is known.
+    pub email: Option<&'a str>,
+    /// The groups.
+    pub groups: Vec<&'a str>,
+    /// When the session began.
+    pub logged_in_at: Timestamp,
+    /// Its latest recorded use.
+    pub last_seen_at: Timestamp,
+    /// When it ends unless it is used.
+    pub idle_expires_at: Timestamp,
+    /// When it ends, used or not.
+    pub expires_at: Timestamp,
+    /// Where the user is signed in.
+    pub sessions: Vec<OwnSession<'a>>,
+}
+
+/// One of the user's sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnSession<'a> {
+    /// Its name.
+    pub handle: &'a str,
+    /// Whether it is the one that asks.
+    pub current: bool,
+    /// When it began.
+    pub logged_in_at: Timestamp,
+    /// Its latest recorded use.
+    pub last_seen_at: Timestamp,
+    /// The address it began at.
+    pub address: &'a str,
+    /// What the browser calls itself.
+    pub user_agent: Option<&'a str>,
+}
+
+/// A moment as a page tells it: nobody there knows the reader's time zone, so it says how far away it is as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Moment {
+    /// RFC 3339
+    exact: String,
+    text: String,
+    relative: String,
+}
+
+impl SessionPage<'_> {
+    pub(super) fn values(&self) -> Value {
+        let Self { now, user, name, email, .. } = *self;
+        let moment = |at| Serde(Moment::new(at, now));
+        let sessions: Vec<Value> = self.sessions.iter().map(|session| session.values(now)).collect();
+        context! {
+            user, name, email, sessions,
+            groups => self.groups.iter().copied().map(Value::from).collect::<Value>(),
+            logged_in_at => moment(self.logged_in_at),
+            last_seen_at => moment(self.last_seen_at),
+            idle_expires_at => moment(self.idle_expires_at),
+            expires_at => moment(self.expires_at),
+        }
+    }
+}
+
+impl OwnSession<'_> {
+    fn values(self, now: Timestamp) -> Value {
+        let Self { handle, current, address, user_agent, .. } = self;
+        let logged_in_at = Serde(Moment::new(self.logged_in_at, now));
+        let last_seen_at = Serde(Moment::new(self.last_seen_at, now));
+        context! { handle, current, logged_in_at, last_seen_at, address, user_agent }
+    }
+}
+
+impl Moment {
+    fn new(at: Timestamp, now: Timestamp) -> Self {
+        let format = format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+        let text = OffsetDateTime::from_unix_timestamp(at.seconds())
+            .ok()
+            .and_then(|moment| moment.format(&format).ok())
+            .unwrap_or_else(|| at.rfc3339());
+        Self { exact: at.rfc3339(), text, relative: relative(at, now) }
+    }
+}
+
+fn relative(at: Timestamp, now: Timestamp) -> String {
+    if at > now {
+        return format!("in {}", words(at.since(now)));
+    }
+    match now.since(at) {
+        past if past < MINUTE => "just now".to_owned(),
+        past => format!("{} ago", words(past)),
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A span in its largest unit, rounded down: an end is never promised later than it comes.
+fn words(span: Duration) -> String {
+    let minutes = span.as_secs() / 60;
+    let (number, unit) = match minutes {
+        0 => return "less than a minute".to_owned(),
+        1..60 => (minutes, "minute"),
+        60..2_880 => (minutes / 60, "hour"),
+        _ => (minutes / 1_440, "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_763_800_000);
+
+    #[test]
+    fn a_moment_is_told_for_people_and_for_machines() {
+        let moment = Moment::new(NOW, NOW);
+        assert_eq!(moment.exact, "2025-11-22T08:26:40Z");
+        assert_eq!(moment.text, "22 November 2025, 08:26 UTC");
+    }
+
+    #[test]
+    fn how_far_away_a_moment_is_takes_one_unit() {
+        for (seconds, told) in [
+            (59, "less than a minute"),
+            (60, "1 minute"),
+            (3_599, "59 minutes"),
+            (3_600, "1 hour"),
+            (86_400, "24 hours"),
+            (172_799, "47 hours"),
+            (172_800, "2 days"),
+        ] {
+            let span = Duration::from_secs(seconds);
+            assert_eq!(relative(NOW.plus(span), NOW), format!("in {told}"));
+            let past = if seconds < 60 { "just now".to_owned() } else { format!("{told} ago") };
+            assert_eq!(relative(NOW.minus(span), NOW), past);
+        }
+    }
+}
