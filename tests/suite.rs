@@ -5,6 +5,7 @@ mod accounts;
 mod admin;
 mod architecture;
 mod browser;
+mod cache;
 mod commands;
 mod documents;
 mod foreign;
