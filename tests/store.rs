@@ -3,12 +3,16 @@
 mod contract;
 mod file;
 mod file_crash;
+mod redis_cluster;
 mod redis_faults;
 mod redis_keys;
+mod redis_sentinel;
 mod redis_tls;
+mod under_load;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use foregate::base::clock::{Clock, Timestamp};
@@ -43,6 +47,24 @@ fn config(url: StoreUrl, command_timeout: Duration, connect_timeout: Duration) -
     let key_prefix = "session:".to_owned();
     let (on_outage, outage_grace) = (OnOutage::Refuse, AMPLE);
     config::Store { url, key_prefix, pool_size: 4, connect_timeout, command_timeout, on_outage, outage_grace }
+}
+
+/// Beside others who use the same servers.
+fn open_apart(url: RedisUrl) -> Arc<dyn Store> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let key_prefix = format!("session:{}:", NEXT.fetch_add(1, Ordering::Relaxed));
+    let config = config::Store { key_prefix, ..config(StoreUrl::Redis(url), AMPLE, AMPLE) };
+    store::open(&config, Clock::system(), Random::system(), Arc::new(())).unwrap()
+}
+
+/// The one value that all tests share who need it at the same time; it ends with the last of them.
+fn shared<T>(place: &Mutex<Weak<T>>, start: impl Fn() -> T) -> Arc<T> {
+    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+    place.upgrade().unwrap_or_else(|| {
+        let value = Arc::new(start());
+        *place = Arc::downgrade(&value);
+        value
+    })
 }
 
 fn open_file(path: &Path) -> Arc<dyn Store> {

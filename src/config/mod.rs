@@ -40,8 +40,8 @@ pub use reader::{Complaint, Fault, Faults, Severity};
 pub use route::{Access, HostPattern, Route, Unauthenticated};
 pub use server::{AdminSocket, Server};
 pub use session::{
-    Activity, AtLimit, Bind, Cache, MIN_SECRET_BYTES, OnOutage, RedisAddress, RedisUrl, SameSite, Session,
-    SessionCookie, SessionSecret, Store, StoreUrl,
+    Activity, AtLimit, Bind, Cache, MIN_SECRET_BYTES, OnOutage, RedisAddress, RedisCluster, RedisEndpoint,
+    RedisSentinels, RedisUrl, SameSite, Session, SessionCookie, SessionSecret, Store, StoreUrl,
 };
 pub use tls::{CertificateFiles, Tls, TlsVersion};
 pub use upstream::{HostHeader, ServerUrl, Upstream};

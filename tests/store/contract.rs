@@ -1,7 +1,7 @@
 //! What every store keeps. A store joins by one line at the end.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use foregate::base::clock::{Clock, Stopwatch};
@@ -11,9 +11,13 @@ use foregate::store::{Cursor, Replaced, Store, Transition, Trouble};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use super::redis_cluster::SecureCluster;
 use super::redis_tls::SecureRedis;
-use super::{AMPLE, Sample, open, open_file, open_redis, record, redis_at, redis_by, touch};
+use super::{
+    AMPLE, Sample, open, open_apart, open_file, open_redis, record, redis_at, redis_by, shared, touch,
+};
 use crate::support::redis::RedisServer;
+use crate::support::sentinels::Sentinels;
 
 /// A store, and what has to live as long as it.
 struct Shelf<Keep> {
@@ -44,6 +48,20 @@ fn redis_tls() -> Shelf<SecureRedis> {
 fn redis_unix() -> Shelf<RedisServer> {
     let server = RedisServer::start();
     Shelf { store: open_redis(redis_by(RedisAddress::Unix(server.socket()))), _keep: server }
+}
+
+/// By sentinels with a password, to servers with a user who may do what the documents name.
+fn redis_sentinel() -> Shelf<Arc<Sentinels>> {
+    static SENTINELS: Mutex<Weak<Sentinels>> = Mutex::new(Weak::new());
+    let sentinels = shared(&SENTINELS, Sentinels::start);
+    Shelf { store: open_apart(sentinels.url()), _keep: sentinels }
+}
+
+/// By TLS, with certificates on both sides and a user who may do what the documents name.
+fn redis_cluster() -> Shelf<Arc<SecureCluster>> {
+    static CLUSTER: Mutex<Weak<SecureCluster>> = Mutex::new(Weak::new());
+    let cluster = shared(&CLUSTER, SecureCluster::start);
+    Shelf { store: open_apart(cluster.url()), _keep: cluster }
 }
 
 async fn what_is_created_is_loaded_byte_for_byte(store: Arc<dyn Store>) {
@@ -306,5 +324,5 @@ contract! {
         a_survey_meets_every_session,
         it_gives_a_sign_of_life,
     ];
-    memory, file, redis, redis_tls, redis_unix
+    memory, file, redis, redis_tls, redis_unix, redis_sentinel, redis_cluster
 }

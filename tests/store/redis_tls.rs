@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use super::{AMPLE, Sample, config, open, open_redis, redis_by};
 use crate::support::authority::{Authority, Pair};
-use crate::support::redis::RedisServer;
+use crate::support::redis::{RedisServer, documented_user};
 
 const PASSWORD: &str = "of-the-acl-user";
 
@@ -35,7 +35,8 @@ impl SecureRedis {
     }
 
     fn showing(authority: Authority, pair: &Pair) -> Self {
-        let server = RedisServer::builder().tls(&authority, pair).only_user(&documented_user()).start();
+        let server =
+            RedisServer::builder().tls(&authority, pair).only_user(&documented_user(PASSWORD)).start();
         let client = authority.issue("client.test");
         Self { authority, client, server }
     }
@@ -55,14 +56,6 @@ fn secure_url(port: u16, ca: &Path, client: Option<&Pair>) -> RedisUrl {
     let files = ClientTls { ca: Some(ca.to_owned()), certificate: client.map(files) };
     let (user, password) = (Some("foregate".to_owned()), Some(Secret::new(PASSWORD.to_owned())));
     RedisUrl { user, password, ..redis_by(RedisAddress::Tls { host: "localhost".to_owned(), port, files }) }
-}
-
-/// What the documents would have redis.conf say.
-fn documented_user() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md");
-    let text = fs::read_to_string(path).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("user foregate on >PASSWORD "));
-    format!("foregate on >{PASSWORD} {}", line.expect("the documents describe the user"))
 }
 
 /// Waits long enough for a handshake, and not for a peer that never answers.

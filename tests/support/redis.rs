@@ -26,6 +26,8 @@ pub(crate) struct Builder {
     password: Option<String>,
     directives: Vec<String>,
     tls: bool,
+    port: Option<u16>,
+    sentinel: Option<String>,
 }
 
 impl Builder {
@@ -55,10 +57,33 @@ impl Builder {
             .directive("tls-key-file", &path(&pair.key))
     }
 
-    /// A user, as redis.conf describes one; there is no other.
-    pub(crate) fn only_user(mut self, description: &str) -> Self {
-        self.directives.extend(["--user", "default", "off", "--user"].map(str::to_owned));
+    /// A user, as redis.conf describes one.
+    pub(crate) fn user(mut self, description: &str) -> Self {
+        self.directives.push("--user".to_owned());
         self.directives.extend(description.split(' ').map(str::to_owned));
+        self
+    }
+
+    /// The same, and there is no other.
+    pub(crate) fn only_user(self, description: &str) -> Self {
+        self.user("default off").user(description)
+    }
+
+    /// On this port and no other: others have been told of it.
+    pub(crate) fn on(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// A copy of the one at `port`, which is made at once.
+    pub(crate) fn replica_of(mut self, port: u16) -> Self {
+        self.directives.extend(["--replicaof", "127.0.0.1", &port.to_string()].map(str::to_owned));
+        self.directive("repl-diskless-sync-delay", "0")
+    }
+
+    /// A sentinel; `config` is its file.
+    pub(crate) fn sentinel(mut self, config: String) -> Self {
+        self.sentinel = Some(config);
         self
     }
 
@@ -73,7 +98,7 @@ impl Builder {
         let home = TempDir::new().expect("there is room for a directory");
         let mut server = RedisServer { how: self, home, port: 0, tls_port: 0, child: None };
         for _ in 0..20 {
-            server.port = free_port();
+            server.port = server.how.port.unwrap_or_else(free_port);
             server.tls_port = if server.how.tls { free_port() } else { 0 };
             if server.launch() {
                 return server;
@@ -184,6 +209,11 @@ impl RedisServer {
     fn launch(&mut self) -> bool {
         let log = File::create(self.home.path().join("log")).expect("the directory is ours");
         let mut command = Command::new("redis-server");
+        if let Some(config) = &self.how.sentinel {
+            let file = self.home.path().join("sentinel.conf");
+            fs::write(&file, config).expect("the directory is ours");
+            command.arg(file).arg("--sentinel");
+        }
         command.args(&self.how.configuration);
         command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
         command.arg("--unixsocket").arg(self.socket()).args(["--tls-port", &self.tls_port.to_string()]);
@@ -203,7 +233,8 @@ impl RedisServer {
                 return false;
             }
             // Its own log says that it is this one, and not a stranger on the same port, who answers.
-            if self.log().contains("Ready to accept connections") && self.answers() {
+            let (log, ready) = (self.log(), ["Ready to accept connections", "Sentinel ID is"]);
+            if ready.iter().any(|words| log.contains(words)) && self.answers() {
                 return true;
             }
             thread::sleep(POLL);
@@ -247,6 +278,27 @@ impl Drop for RedisServer {
             let _ = child.wait();
         }
     }
+}
+
+/// What docs/operating.md would have redis.conf say of a store's user, without the words "user".
+pub(crate) fn documented_user(password: &str) -> String {
+    let text = manual();
+    let line = text.lines().find_map(|line| line.strip_prefix("user foregate on >PASSWORD "));
+    format!("foregate on >{password} {}", line.expect("the manual describes the user"))
+}
+
+/// The same for URLs of this scheme, with what that user needs besides.
+pub(crate) fn documented_user_of(scheme: &str, password: &str) -> String {
+    let text = manual();
+    let row =
+        text.lines().find(|line| line.starts_with(&format!("| `{scheme}:"))).expect("it is in the table");
+    let besides = row.split('`').find(|cell| cell.starts_with('+')).expect("it needs something");
+    format!("{} {}", documented_user(password), besides.replace('\\', ""))
+}
+
+fn manual() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md");
+    fs::read_to_string(path).expect("there is a manual")
 }
 
 /// The commands that a server gets, as `redis-cli MONITOR` prints them: `… "GET" "session:…"`.

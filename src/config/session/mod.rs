@@ -2,6 +2,7 @@
 
 mod cache;
 mod cookie;
+mod redis_url;
 mod store;
 
 use std::num::NonZeroUsize;
@@ -17,7 +18,8 @@ use crate::base::secret::Secret;
 
 pub use cache::Cache;
 pub use cookie::{SameSite, SessionCookie};
-pub use store::{OnOutage, RedisAddress, RedisUrl, Store, StoreUrl};
+pub use redis_url::{RedisAddress, RedisCluster, RedisEndpoint, RedisSentinels, RedisUrl};
+pub use store::{OnOutage, Store, StoreUrl};
 
 /// The session secret's variable unless the file names another place.
 const SECRET_VARIABLE: &str = "SECRET_KEY";

@@ -3,21 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::ClientTls;
 use super::super::client_tls;
 use super::super::context::Context;
-use super::super::host;
 use super::super::reader::{Complaint, Section, kind};
 use super::super::secret;
+use super::redis_url::{self, RedisAddress, RedisUrl};
 use crate::base::secret::Secret;
-
-const REDIS_PORT: u16 = 6379;
 
 /// More connections than scripts can use; keeps a slip from exhausting descriptors.
 const MAX_POOL: usize = 1024;
-
-/// Kinds of stores that do not exist yet.
-const LATER: [&str; 4] = ["redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"];
 
 /// Where sessions lie, and how long the proxy waits for it.
 #[derive(Clone, Debug)]
@@ -57,52 +51,17 @@ pub enum StoreUrl {
     Memory,
     /// `file:PATH` is an embedded database, for one process.
     File(PathBuf),
-    /// `redis://…`, `rediss://…`, `redis+unix://…`
+    /// `redis://…` and its kin.
     Redis(RedisUrl),
-}
-
-/// `redis://[user]:[password]@host:port/database`, and its kin.
-#[derive(Clone, Debug)]
-pub struct RedisUrl {
-    /// Where Redis listens.
-    pub address: RedisAddress,
-    /// The database's number.
-    pub database: u16,
-    /// The ACL user; `None`: Redis's default user.
-    pub user: Option<String>,
-    /// From the URL or from `session.store.password`.
-    pub password: Option<Secret<String>>,
-}
-
-/// Where a Redis listens, and what is spoken there. A host is a name or an address (IPv6 without brackets); its
-/// port is 6379 where the URL has none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedisAddress {
-    /// `redis://`
-    Tcp {
-        /// The host.
-        host: String,
-        /// Its port.
-        port: u16,
-    },
-    /// `rediss://`
-    Tls {
-        /// The host, which the certificate has to name.
-        host: String,
-        /// Its port.
-        port: u16,
-        /// Whom we trust, and who we say that we are.
-        files: ClientTls,
-    },
-    /// `redis+unix://`: a socket in the file system.
-    Unix(PathBuf),
 }
 
 pub(in super::super) fn read(section: &mut Section<'_>, context: Context<'_>) -> Store {
     let default = StoreUrl::File(context.state("sessions.redb"));
     let mut url = section.value("url", kind::text_as(|text| url(text, context)), default);
-    let password = password(section, context);
+    let password = password(section, "password", context);
     place_password(section, &mut url, password, context);
+    let password = self::password(section, "sentinel_password", context);
+    place_sentinel_password(section, &mut url, password);
     place_files(section, &mut url, context);
     if matches!(url, StoreUrl::Memory) && context.in_production() && section.sound("url") {
         let remedy = "leave it out, or write \"file:PATH\" or \"redis://HOST:6379/0\"";
@@ -123,12 +82,12 @@ pub(in super::super) fn read(section: &mut Section<'_>, context: Context<'_>) ->
     }
 }
 
-fn password(section: &mut Section<'_>, context: Context<'_>) -> Option<Secret<String>> {
-    let source = secret::source(section, "password", context)?;
-    let bytes = secret::resolve(section, "password", source, context)?;
+fn password(section: &mut Section<'_>, key: &'static str, context: Context<'_>) -> Option<Secret<String>> {
+    let source = secret::source(section, key, context)?;
+    let bytes = secret::resolve(section, key, source, context)?;
     let text = std::str::from_utf8(bytes.expose()).ok().map(|text| Secret::new(text.to_owned()));
     if text.is_none() {
-        section.error("password", "is not UTF-8", "give Redis a password that is");
+        section.error(key, "is not UTF-8", "give Redis a password that is");
     }
     text
 }
@@ -164,10 +123,21 @@ fn place_password(
     }
 }
 
+fn place_sentinel_password(section: &Section<'_>, url: &mut StoreUrl, password: Option<Secret<String>>) {
+    if let StoreUrl::Redis(RedisUrl { address: RedisAddress::Sentinel(sentinels), .. }) = url {
+        sentinels.password = password;
+    } else if section.has("sentinel_password") && section.sound("url") {
+        let remedy = "write redis+sentinel:// in url, or leave the key out";
+        section.warn("sentinel_password", "is not used: there is no Sentinel", remedy);
+    }
+}
+
 /// Brings the files of TLS to the URL.
 fn place_files(section: &mut Section<'_>, url: &mut StoreUrl, context: Context<'_>) {
     let given = client_tls::ca_and_certificate(section, context);
-    if let StoreUrl::Redis(RedisUrl { address: RedisAddress::Tls { files, .. }, .. }) = url {
+    if let StoreUrl::Redis(redis) = url
+        && let Some(files) = redis.address.tls_files()
+    {
         *files = given;
         return;
     }
@@ -185,32 +155,14 @@ fn url(text: &str, context: Context<'_>) -> Result<StoreUrl, Complaint> {
     if let Some(path) = text.strip_prefix("file:") {
         return file(path, context);
     }
-    let (scheme, rest) = text.split_once("://").unwrap_or((text, ""));
-    let tcp = |host, port| RedisAddress::Tcp { host, port };
-    let tls = |host, port| RedisAddress::Tls { host, port, files: ClientTls::default() };
-    let (redis, form) = match scheme {
-        "redis" => (on_network(rest, tcp), "redis://[USER]:[PASSWORD]@HOST:PORT/NUMBER"),
-        "rediss" => (on_network(rest, tls), "rediss://[USER]:[PASSWORD]@HOST:PORT/NUMBER"),
-        "redis+unix" => (on_socket(rest), "redis+unix://[USER]:[PASSWORD]@/PATH?db=NUMBER"),
-        _ => return Err(no_store(text)),
-    };
-    redis.map(StoreUrl::Redis).ok_or_else(|| {
-        let remedy = format!(
-            "write {form}, with anything but letters and digits in user and password percent-encoded"
-        );
-        Complaint::new("is not the address of a Redis", remedy)
-    })
-}
-
-/// The rest of what looks like a URL may hold a password, and is not repeated.
-fn no_store(text: &str) -> Complaint {
-    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-    let what = if LATER.contains(&scheme) {
-        format!("\"{scheme}:\" is not supported yet")
-    } else {
-        "is not the address of a store".to_owned()
-    };
-    Complaint::new(what, "write \"file:PATH\", \"redis://HOST:6379/0\" or \"memory:\"")
+    match redis_url::read(text) {
+        Some(redis) => redis.map(StoreUrl::Redis),
+        // What looks like a URL may hold a password, and is not repeated.
+        None => Err(Complaint::new(
+            "is not the address of a store",
+            "write \"file:PATH\", \"redis://HOST:6379/0\" or \"memory:\"",
+        )),
+    }
 }
 
 /// `PATH`, or `///PATH` as other programs write it; two slashes would name a host.
@@ -223,61 +175,6 @@ fn file(path: &str, context: Context<'_>) -> Result<StoreUrl, Complaint> {
         ));
     }
     Ok(StoreUrl::File(context.state(path)))
-}
-
-/// `[USER]:[PASSWORD]@HOST:PORT/NUMBER`, of which the host alone must be there.
-fn on_network(rest: &str, address_of: impl Fn(String, u16) -> RedisAddress) -> Option<RedisUrl> {
-    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (host, port) = host::with_port(address)?;
-    login_at(address_of(host, port.unwrap_or(REDIS_PORT)), login, database_number(database)?)
-}
-
-/// `[USER]:[PASSWORD]@/PATH?db=NUMBER`, of which the path alone must be there.
-fn on_socket(rest: &str) -> Option<RedisUrl> {
-    let (authority, path) = rest.split_at(rest.find('/')?);
-    let login = if authority.is_empty() { "" } else { authority.strip_suffix('@')? };
-    let (path, query) = path.split_once('?').unwrap_or((path, "db="));
-    let path = percent_decoded(path).filter(|path| !path.ends_with('/'))?;
-    login_at(RedisAddress::Unix(path.into()), login, database_number(query.strip_prefix("db=")?)?)
-}
-
-fn login_at(address: RedisAddress, login: &str, database: u16) -> Option<RedisUrl> {
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    Some(RedisUrl {
-        address,
-        database,
-        user: Some(percent_decoded(user)?).filter(|user| !user.is_empty()),
-        password: Some(percent_decoded(password)?).filter(|password| !password.is_empty()).map(Secret::new),
-    })
-}
-
-fn database_number(digits: &str) -> Option<u16> {
-    match digits {
-        "" => Some(0),
-        _ if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
-        _ => None,
-    }
-}
-
-/// Replaces each `%XX` by its byte; `None` where that is malformed or no UTF-8, or where a byte stands plainly
-/// that a URL does not have.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'%' => bytes.push(hex_digit(rest.next()?)? << 4 | hex_digit(rest.next()?)?),
-            b'?' | b'#' => return None,
-            _ if byte.is_ascii_graphic() => bytes.push(byte),
-            _ => return None,
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// Redis's SCAN takes patterns: a prefix with their signs in it would list foreign keys.
@@ -297,6 +194,7 @@ fn key_prefix(text: &str) -> Result<String, Complaint> {
 mod tests {
     use std::path::Path;
 
+    use super::super::super::ClientTls;
     use super::super::super::reader::Fault;
     use super::super::super::testing::{development, lines, outcome, production};
     use super::*;
@@ -428,13 +326,36 @@ mod tests {
     }
 
     #[test]
+    fn sentinels_have_a_password_of_their_own() {
+        let key = "sentinel_password = { env = \"REDIS_PASSWORD\" }";
+        let redis = redis_of(&format!("url = \"redis+sentinel://s1/m\"\n{key}"));
+        let RedisAddress::Sentinel(sentinels) = redis.address else { panic!("it names a sentinel") };
+        assert_eq!(sentinels.password.unwrap().expose(), "from outside");
+        assert!(redis.password.is_none());
+        for url in ["redis://cache", "redis+cluster://cache", "file:a.redb"] {
+            let text = format!("url = {url:?}\n{key}");
+            let (_, warnings) = store(&text, production(&[("REDIS_PASSWORD", "x")])).unwrap();
+            assert!(lines(&warnings)[0].starts_with("warning: sentinel_password: is not used"), "{url}");
+        }
+    }
+
+    #[test]
+    fn tls_goes_for_every_server_behind_a_url() {
+        for url in ["rediss+sentinel://s1/m", "rediss+cluster://a,b"] {
+            let redis = redis_of(&format!("url = {url:?}\nca = \"ca.pem\""));
+            let files = redis.address.tls().unwrap();
+            assert_eq!(files.ca.as_deref(), Some(Path::new("/etc/foregate/ca.pem")), "{url}");
+        }
+    }
+
+    #[test]
     fn what_is_no_store_is_refused_without_being_repeated() {
         for (url, says) in [
             ("file:", "is not the path of a file"),
             ("file:sessions/", "is not the path of a file"),
             ("file://host/sessions.redb", "is not the path of a file"),
-            ("redis+sentinel://:hunter2@a,b/mymaster/0", "not supported yet"),
-            ("rediss+cluster://:hunter2@a,b", "\"rediss+cluster:\" is not supported yet"),
+            ("redis+sentinel://:hunter2@a,b", "comes /MASTER"),
+            ("rediss+cluster://:hunter2@a,b/1", "no database but 0"),
             ("rediss://", "is not the address of a Redis"),
             ("rediss://:hunter2@", "is not the address of a Redis"),
             ("rediss://cache#insecure", "is not the address of a Redis"),

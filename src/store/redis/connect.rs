@@ -8,12 +8,13 @@ use std::time::Duration;
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{
-    AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, cmd,
+    AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError,
+    RedisResult, ServerErrorKind, Value, cmd, from_redis_value_ref,
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::base::secret::Secret;
 use crate::config::{RedisUrl, Store};
-use crate::outgoing::TlsError;
 
 use super::dial::{Patience, Stream, Way};
 use super::trouble::overdue;
@@ -24,14 +25,30 @@ const QUEUE: usize = 512;
 /// A pooled connection that rested for longer is replaced rather than trusted.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
-/// Makes connections to one Redis.
+/// What connections to many servers have in common.
 #[derive(Clone)]
-pub(super) struct Connector {
-    way: Way,
+pub(super) struct Manner {
     login: RedisConnectionInfo,
     settings: AsyncConnectionConfig,
     database: u16,
     connect_timeout: Duration,
+    role: Role,
+}
+
+/// What a server has to be for a connection to count.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    /// It refuses by itself what it is not there for.
+    Any,
+    /// One that others call the master says so itself.
+    Master,
+}
+
+/// Makes connections to one Redis.
+#[derive(Clone)]
+pub(super) struct Connector {
+    way: Way,
+    manner: Manner,
     /// Counts the times that Redis went away. A connection of an earlier era is not used again, even where
     /// nobody has tried it since.
     era: Arc<AtomicU64>,
@@ -53,24 +70,47 @@ pub(super) enum Verdict {
     Drop,
 }
 
-impl Connector {
-    pub(super) fn new(url: &RedisUrl, config: &Store) -> Result<Self, TlsError> {
-        Ok(Self {
-            way: Way::to(&url.address)?,
-            login: login(url),
-            settings: AsyncConnectionConfig::new()
-                .set_connection_timeout(None)
-                .set_response_timeout(Some(config.command_timeout))
-                .set_pipeline_buffer_size(QUEUE),
+impl Manner {
+    /// For servers that hold sessions.
+    pub(super) fn of_servers(url: &RedisUrl, config: &Store, role: Role) -> Self {
+        Self {
+            login: login(url.user.as_deref(), url.password.as_ref()),
+            settings: settings(config),
             database: url.database,
             connect_timeout: config.connect_timeout,
-            era: Arc::default(),
-        })
+            role,
+        }
+    }
+
+    /// For sentinels, which tell `listener` what happens.
+    pub(super) fn of_sentinels(
+        password: Option<&Secret<String>>,
+        config: &Store,
+        listener: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Self {
+        let told = move |news| {
+            listener(news);
+            Ok::<_, fmt::Error>(())
+        };
+        Self {
+            // The protocol in which a connection that is subscribed goes on taking commands.
+            login: login(None, password).set_protocol(ProtocolVersion::RESP3),
+            settings: settings(config).set_push_sender(told),
+            database: 0,
+            connect_timeout: config.connect_timeout,
+            role: Role::Any,
+        }
+    }
+}
+
+impl Connector {
+    pub(super) fn new(way: Way, manner: Manner) -> Self {
+        Self { way, manner, era: Arc::default() }
     }
 
     /// A connection over which Redis has answered: a stopped one accepts connections, too.
     pub(super) async fn connect(&self) -> RedisResult<Connection> {
-        let patience = Patience::of(self.connect_timeout);
+        let patience = Patience::of(self.manner.connect_timeout);
         let era = self.era();
         let stream = self.way.go(patience).await?;
         patience.wait(self.open(stream, era)).await.unwrap_or_else(|_| Err(overdue()))
@@ -79,13 +119,16 @@ impl Connector {
     /// The database is selected here and not by redis-rs, which hides why Redis refuses it (`NOAUTH`). The
     /// first one needs no selection, nor an ACL user the permission for it.
     async fn open(&self, stream: Box<dyn Stream>, era: u64) -> RedisResult<Connection> {
-        let settings = self.settings.clone();
+        let settings = self.manner.settings.clone();
         let (mut wire, driver) =
-            MultiplexedConnection::new_with_config(&self.login, stream, settings).await?;
+            MultiplexedConnection::new_with_config(&self.manner.login, stream, settings).await?;
         let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
-        match self.database {
+        match self.manner.database {
             0 => cmd("PING").exec_async(&mut wire).await?,
             database => cmd("SELECT").arg(database).exec_async(&mut wire).await?,
+        }
+        if let Role::Master = self.manner.role {
+            check_that_it_is_a_master(&mut wire).await?;
         }
         Ok(Connection { wire, era, _driver: driver })
     }
@@ -116,15 +159,32 @@ impl Connection {
     }
 }
 
-fn login(url: &RedisUrl) -> RedisConnectionInfo {
+async fn check_that_it_is_a_master(wire: &mut MultiplexedConnection) -> RedisResult<()> {
+    let role: Vec<Value> = cmd("ROLE").query_async(wire).await?;
+    match role.first().map(from_redis_value_ref::<String>) {
+        Some(Ok(name)) if name == "master" => Ok(()),
+        _ => {
+            Err((ErrorKind::Server(ServerErrorKind::ReadOnly), "it is called the master, and is none").into())
+        }
+    }
+}
+
+fn login(user: Option<&str>, password: Option<&Secret<String>>) -> RedisConnectionInfo {
     let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
-    if let Some(user) = &url.user {
+    if let Some(user) = user {
         login = login.set_username(user);
     }
-    if let Some(password) = &url.password {
+    if let Some(password) = password {
         login = login.set_password(password.expose());
     }
     login
+}
+
+fn settings(config: &Store) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(Some(config.command_timeout))
+        .set_pipeline_buffer_size(QUEUE)
 }
 
 fn is_lost(error: &RedisError) -> bool {

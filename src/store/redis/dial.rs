@@ -11,11 +11,10 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::{Timeout, timeout};
 
 use crate::base::clock::Stopwatch;
-use crate::config::RedisAddress;
+use crate::config::{ClientTls, RedisEndpoint};
 use crate::outgoing::{TlsError, TlsFiles};
 
 /// When the kernel begins to ask whether an idle peer is still there, so that a firewall neither forgets the
@@ -25,9 +24,16 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// Where Redis listens, and how it is spoken to there.
 #[derive(Clone, Debug)]
 pub(super) enum Way {
-    Tcp { host: String, port: u16 },
-    Tls { host: String, port: u16, files: Arc<TlsFiles> },
+    Tcp(RedisEndpoint),
+    Tls(RedisEndpoint, Arc<TlsFiles>),
     Unix(PathBuf),
+}
+
+/// What is spoken to each of several servers.
+#[derive(Clone, Debug)]
+pub(super) enum Transport {
+    Plain,
+    Tls(Arc<TlsFiles>),
 }
 
 /// What the bytes go over.
@@ -47,38 +53,48 @@ impl Patience {
         Self { whole, since: Stopwatch::start() }
     }
 
-    pub(super) async fn wait<F: Future>(self, step: F) -> Result<F::Output, Elapsed> {
-        timeout(self.whole.saturating_sub(self.since.elapsed()), step).await
+    pub(super) fn wait<F: Future>(self, step: F) -> Timeout<F> {
+        timeout(self.left(), step)
+    }
+
+    pub(super) fn left(self) -> Duration {
+        self.whole.saturating_sub(self.since.elapsed())
+    }
+}
+
+impl Transport {
+    pub(super) fn new(tls: Option<&ClientTls>) -> Result<Self, TlsError> {
+        Ok(match tls {
+            None => Self::Plain,
+            Some(files) => Self::Tls(Arc::new(TlsFiles::new(files)?)),
+        })
+    }
+
+    pub(super) fn to(&self, endpoint: RedisEndpoint) -> Way {
+        match self {
+            Self::Plain => Way::Tcp(endpoint),
+            Self::Tls(files) => Way::Tls(endpoint, Arc::clone(files)),
+        }
     }
 }
 
 impl Way {
-    pub(super) fn to(address: &RedisAddress) -> Result<Self, TlsError> {
-        Ok(match address.clone() {
-            RedisAddress::Tcp { host, port } => Self::Tcp { host, port },
-            RedisAddress::Tls { host, port, files } => {
-                Self::Tls { host, port, files: Arc::new(TlsFiles::new(&files)?) }
-            }
-            RedisAddress::Unix(path) => Self::Unix(path),
-        })
-    }
-
     pub(super) async fn go(&self, patience: Patience) -> io::Result<Box<dyn Stream>> {
         match self {
             Self::Unix(path) => Ok(Box::new(patience.wait(UnixStream::connect(path)).await??)),
-            Self::Tcp { host, port } => Ok(Box::new(patience.wait(dial(host, *port)).await??)),
-            Self::Tls { host, port, files } => {
-                let stream = patience.wait(dial(host, *port)).await??;
-                shake_hands(host, stream, files, patience).await
+            Self::Tcp(endpoint) => Ok(Box::new(patience.wait(dial(endpoint)).await??)),
+            Self::Tls(endpoint, files) => {
+                let stream = patience.wait(dial(endpoint)).await??;
+                shake_hands(&endpoint.host, stream, files, patience).await
             }
         }
     }
 }
 
 /// A connection to the first of the host's addresses that accepts one.
-async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+async fn dial(endpoint: &RedisEndpoint) -> io::Result<TcpStream> {
     let mut attempts = JoinSet::new();
-    for address in lookup_host((host, port)).await? {
+    for address in lookup_host((endpoint.host.as_str(), endpoint.port)).await? {
         attempts.spawn(TcpStream::connect(address));
     }
     let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
@@ -114,8 +130,8 @@ async fn shake_hands(
 impl fmt::Display for Way {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } => write!(out, "{host}:{port}"),
-            Self::Tls { host, port, .. } => write!(out, "{host}:{port} by TLS"),
+            Self::Tcp(endpoint) => endpoint.fmt(out),
+            Self::Tls(endpoint, _) => write!(out, "{endpoint} by TLS"),
             Self::Unix(path) => path.display().fmt(out),
         }
     }

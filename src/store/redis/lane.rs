@@ -8,15 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use deadpool_redis::redis::{Cmd, RedisResult, Value};
+use deadpool_redis::redis::{Cmd, FromRedisValue, RedisResult};
 use tokio::sync::SetOnce;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::base::random::Random;
 use crate::store::lock;
 
 use super::connect::{Connection, Connector, Verdict};
+use super::dial::Patience;
 use super::trouble::overdue;
 
 /// More than one, so that a long answer on one wire does not hold up everybody.
@@ -29,10 +30,9 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    pub(super) fn new(connector: &Connector, command_timeout: Duration, random: Random) -> Self {
+    pub(super) fn new(connector: &Connector, random: Random) -> Self {
         let lane = |_| Lane {
             connector: connector.clone(),
-            command_timeout,
             random,
             link: ArcSwapOption::empty(),
             opening: Mutex::new(()),
@@ -41,9 +41,9 @@ impl Lanes {
     }
 
     /// Redis's answer to `command`, which is sent a second time, over a new connection, where the first one was
-    /// cut. Within the command timeout, whether or not there is a connection.
-    pub(super) async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
-        self.next().ask(command).await
+    /// cut. As long as the patience lasts, whether or not there is a connection.
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd, patience: Patience) -> RedisResult<T> {
+        self.next().ask(command, patience).await
     }
 
     /// Takes the lanes in turn, past those that rest after a failure.
@@ -63,7 +63,6 @@ impl fmt::Debug for Lanes {
 /// One shared connection at a time.
 struct Lane {
     connector: Connector,
-    command_timeout: Duration,
     random: Random,
     link: ArcSwapOption<Link>,
     /// Held while a new link takes the place of the last, so that there is one attempt and not one a request.
@@ -71,7 +70,7 @@ struct Lane {
 }
 
 impl Lane {
-    async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd, patience: Patience) -> RedisResult<T> {
         let mut link = self.link();
         let asked = async {
             match self.ask_over(&link, command).await {
@@ -82,14 +81,14 @@ impl Lane {
                 answer => answer,
             }
         };
-        let answer = timeout(self.command_timeout, asked).await;
+        let answer = patience.wait(asked).await;
         answer.unwrap_or_else(|_| {
             self.give_up(&link);
             Err(overdue())
         })
     }
 
-    async fn ask_over(&self, link: &Arc<Link>, command: &Cmd) -> RedisResult<Value> {
+    async fn ask_over<T: FromRedisValue>(&self, link: &Arc<Link>, command: &Cmd) -> RedisResult<T> {
         let mut connection = link.connection().await?;
         let answer = command.query_async(&mut connection.wire).await;
         if self.connector.judge(connection.era(), &answer) == Verdict::Drop {

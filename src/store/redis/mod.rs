@@ -1,42 +1,42 @@
-//! `redis://`, `rediss://`, `redis+unix://`: sessions in Redis 6.2 or newer, or Valkey, shared by many proxies and readable by operators.
+//! `redis://` and its kin: sessions in Redis 6.2 or newer, or Valkey, shared by many proxies and readable by
+//! operators.
 //!
-//! Look-ups go over shared [`lane`]s and cost one round trip; writes and scripts take a connection from the
-//! [`pool`]. What needs two keys is two commands, ordered so that a crash between them lets nobody in.
+//! The [`topology`] knows the [`node`] that has a key. There look-ups go over shared [`lane`]s and cost one round
+//! trip; writes and scripts take a connection from the [`pool`]. What needs two keys is two commands, ordered so that a crash between them lets nobody in.
 
 mod connect;
 mod dial;
 mod keys;
 mod lane;
+mod node;
 mod pool;
 mod script;
+mod topology;
 mod trouble;
 
 use std::future::Future;
+use std::time::Duration;
 
 use deadpool_redis::redis::{RedisError, RedisResult, Value, cmd};
-use tokio::time::timeout;
 
 use crate::base::handle::Handle;
 use crate::base::random::Random;
 use crate::config;
-use crate::outgoing::{TlsError, TlsFiles};
+use crate::outgoing::TlsError;
 
 use super::{
     Answer, Cursor, HandleTaken, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, Unavailable,
 };
 
-use connect::Connector;
+use dial::{Patience, Transport};
 use keys::Keys;
-use lane::Lanes;
-use pool::{Order, Pool};
+use pool::Order;
 use script::{Scripts, Swapped};
+use topology::{Scanned, Topology};
 use trouble::{nonsense, overdue};
 
 /// No session is this long: 256 KiB.
 const LONGEST_RECORD: usize = 256 * 1024;
-
-/// Keys that Redis looks at in one step of a survey: a fraction of a millisecond.
-const SCANNED: usize = 1000;
 
 /// Members of an account's index that are read at once.
 const MOST_MEMBERS: usize = 10_000;
@@ -46,16 +46,13 @@ const MOST_MEMBERS: usize = 10_000;
 pub(super) struct RedisStore {
     keys: Keys,
     scripts: Scripts,
-    lanes: Lanes,
-    pool: Pool,
+    topology: Topology,
+    command_timeout: Duration,
 }
 
 /// Whether the files that connections to `address` need can be used; nothing is connected.
 pub(super) fn probe(address: &config::RedisAddress) -> Result<(), TlsError> {
-    match address {
-        config::RedisAddress::Tls { files, .. } => TlsFiles::new(files).map(|_| ()),
-        config::RedisAddress::Tcp { .. } | config::RedisAddress::Unix(_) => Ok(()),
-    }
+    Transport::new(address.tls()).map(|_| ())
 }
 
 impl RedisStore {
@@ -64,26 +61,26 @@ impl RedisStore {
         config: &config::Store,
         random: Random,
     ) -> Result<Self, TlsError> {
-        let connector = Connector::new(url, config)?;
         Ok(Self {
             keys: Keys::new(&config.key_prefix),
             scripts: Scripts::new(),
-            lanes: Lanes::new(&connector, config.command_timeout, random),
-            pool: Pool::new(&connector, config),
+            topology: Topology::new(url, config, random)?,
+            command_timeout: config.command_timeout,
         })
     }
 
     async fn look_up(&self, handle: &Handle) -> RedisResult<Option<Vec<u8>>> {
-        record(self.lanes.ask(cmd("GET").arg(self.keys.session(handle))).await)
+        let (key, patience) = (self.keys.session(handle), Patience::of(self.command_timeout));
+        record(self.topology.run(&key, Order::LookUp(cmd("GET").arg(&key)), patience).await)
     }
 
-    async fn put(&self, session: &NewSession<'_>) -> Result<(), Unavailable> {
-        let indexed = self.scripts.index(&self.keys.index(session.account), session);
-        let _: bool = self.pool.run(Order::Script(&indexed)).await?;
-        let mut set = cmd("SET");
-        set.arg(self.keys.session(session.handle)).arg(session.record);
-        set.arg("NX").arg("PXAT").arg(session.expires_at.millis());
-        match self.pool.run(Order::Once(&set)).await {
+    async fn put(&self, session: &NewSession<'_>, patience: Patience) -> Result<(), Unavailable> {
+        let index = self.keys.index(session.account);
+        let indexed = self.scripts.index(&index, session);
+        let _: bool = self.topology.run(&index, Order::Script(&indexed), patience).await?;
+        let (key, mut set) = (self.keys.session(session.handle), cmd("SET"));
+        set.arg(&key).arg(session.record).arg("NX").arg("PXAT").arg(session.expires_at.millis());
+        match self.topology.run(&key, Order::Once(&set), patience).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(HandleTaken.into()),
             Err(error) if error.is_connection_dropped() => self.recheck(session, error).await,
@@ -99,21 +96,43 @@ impl RedisStore {
         }
     }
 
-    async fn take_off(&self, handle: &Handle, account: &str) -> Result<bool, Unavailable> {
-        let removed = self.pool.run(Order::Command(cmd("DEL").arg(self.keys.session(handle)))).await?;
+    async fn take_off(
+        &self,
+        handle: &Handle,
+        account: &str,
+        patience: Patience,
+    ) -> Result<bool, Unavailable> {
+        let (key, index) = (self.keys.session(handle), self.keys.index(account));
+        let removed = self.topology.run(&key, Order::Command(cmd("DEL").arg(&key)), patience).await?;
         let mut forget = cmd("ZREM");
-        forget.arg(self.keys.index(account)).arg(handle.to_string());
-        let _: bool = self.pool.run(Order::Command(&forget)).await?;
+        forget.arg(&index).arg(handle.to_string());
+        let _: bool = self.topology.run(&index, Order::Command(&forget), patience).await?;
         Ok(removed)
     }
 
-    /// Bounds what goes over the pool.
-    async fn in_time<T>(
+    async fn record_use(
         &self,
-        work: impl Future<Output = Result<T, Unavailable>> + Send,
-    ) -> Result<T, Unavailable> {
-        timeout(self.pool.patience(), work).await.unwrap_or_else(|_| Err(overdue().into()))
+        handle: &Handle,
+        touch: Touch,
+        patience: Patience,
+    ) -> Result<bool, Unavailable> {
+        let key = self.keys.session(handle);
+        let touched = self.scripts.touch(&key, touch);
+        Ok(self.topology.run(&key, Order::Script(&touched), patience).await?)
     }
+
+    /// How long what writes to `handle`'s record may take.
+    fn patience(&self, handle: &Handle) -> Patience {
+        self.topology.patience(&self.keys.session(handle))
+    }
+}
+
+/// Bounds what goes over a pool.
+async fn in_time<T>(
+    patience: Patience,
+    work: impl Future<Output = Result<T, Unavailable>> + Send,
+) -> Result<T, Unavailable> {
+    patience.wait(work).await.unwrap_or_else(|_| Err(overdue().into()))
 }
 
 impl Store for RedisStore {
@@ -122,53 +141,51 @@ impl Store for RedisStore {
     }
 
     fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()> {
-        Box::pin(self.in_time(self.put(session)))
+        let patience = self.patience(session.handle);
+        Box::pin(in_time(patience, self.put(session, patience)))
     }
 
     fn touch<'a>(&'a self, handle: &'a Handle, touch: Touch) -> Answer<'a, bool> {
-        Box::pin(self.in_time(async move {
-            let touched = self.scripts.touch(&self.keys.session(handle), touch);
-            Ok(self.pool.run(Order::Script(&touched)).await?)
-        }))
+        let patience = self.patience(handle);
+        Box::pin(in_time(patience, self.record_use(handle, touch, patience)))
     }
 
     fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool> {
-        Box::pin(self.in_time(self.take_off(handle, account)))
+        let patience = self.patience(handle);
+        Box::pin(in_time(patience, self.take_off(handle, account, patience)))
     }
 
     fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced> {
-        Box::pin(self.in_time(async move {
-            let swap = self.scripts.swap(&self.keys.session(handle), transition);
-            Ok(self.pool.run::<Swapped>(Order::Script(&swap)).await?.0)
+        let patience = self.patience(handle);
+        Box::pin(in_time(patience, async move {
+            let key = self.keys.session(handle);
+            let swap = self.scripts.swap(&key, transition);
+            Ok(self.topology.run::<Swapped>(&key, Order::Script(&swap), patience).await?.0)
         }))
     }
 
     fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
-        Box::pin(self.in_time(async move {
+        let key = self.keys.index(account);
+        let patience = self.topology.patience(&key);
+        Box::pin(in_time(patience, async move {
             let mut range = cmd("ZRANGE");
-            range.arg(self.keys.index(account)).arg(0).arg(MOST_MEMBERS - 1);
-            let members: Vec<String> = self.pool.run(Order::Command(&range)).await?;
+            range.arg(&key).arg(0).arg(MOST_MEMBERS - 1);
+            let members: Vec<String> = self.topology.run(&key, Order::Command(&range), patience).await?;
             Ok(members.iter().filter_map(|member| member.parse().ok()).collect())
         }))
     }
 
     fn survey(&self, from: Cursor) -> Answer<'_, Part> {
-        Box::pin(self.in_time(async move {
+        Box::pin(async move {
             let cursor = String::from_utf8(from.0).unwrap_or_default();
-            let mut scan = cmd("SCAN");
-            scan.arg(if cursor.is_empty() { "0" } else { &cursor });
-            scan.arg("MATCH").arg(self.keys.all_sessions()).arg("COUNT").arg(SCANNED);
-            let (next, keys): (String, Vec<Vec<u8>>) = self.pool.run(Order::Command(&scan)).await?;
+            let Scanned { keys, next } = self.topology.scan(&cursor, &self.keys.all_sessions()).await?;
             let handles = keys.iter().filter_map(|key| self.keys.handle(key)).collect();
-            Ok(Part { handles, next: (next != "0").then(|| Cursor(next.into_bytes())) })
-        }))
+            Ok(Part { handles, next: next.map(|next| Cursor(next.into_bytes())) })
+        })
     }
 
     fn ping(&self) -> Answer<'_, ()> {
-        Box::pin(async {
-            self.lanes.ask(&cmd("PING")).await?;
-            Ok(())
-        })
+        Box::pin(async { Ok(self.topology.ping(Patience::of(self.command_timeout)).await?) })
     }
 }
 

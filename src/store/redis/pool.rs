@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use deadpool::managed::{self, Object, PoolError};
-use deadpool_redis::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation};
+use deadpool_redis::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, cmd};
 
 use crate::config::Store;
 
 use super::connect::{Connection, Connector, Verdict};
 
-/// What a pooled connection is asked to do.
+/// What a server is asked to do.
+#[derive(Clone, Copy)]
 pub(super) enum Order<'a> {
+    /// A command that only reads. It goes over a shared lane.
+    LookUp(&'a Cmd),
     /// A command that does no harm when it is done twice.
     Command(&'a Cmd),
     /// A command that is not repeated where its answer was lost.
@@ -23,9 +26,21 @@ pub(super) enum Order<'a> {
 impl Order<'_> {
     async fn send<T: FromRedisValue>(&self, connection: &mut Connection) -> RedisResult<T> {
         match self {
-            Self::Command(command) | Self::Once(command) => command.query_async(&mut connection.wire).await,
+            Self::LookUp(command) | Self::Command(command) | Self::Once(command) => {
+                command.query_async(&mut connection.wire).await
+            }
             Self::Script(script) => script.invoke_async(&mut connection.wire).await,
         }
+    }
+
+    /// As [`send`](Order::send), to a node that is yet to own the key. `ASKING` counts for the next command
+    /// alone, so a script has to be known before.
+    async fn send_asking<T: FromRedisValue>(&self, connection: &mut Connection) -> RedisResult<T> {
+        if let Self::Script(script) = self {
+            script.load_async(&mut connection.wire).await?;
+        }
+        cmd("ASKING").exec_async(&mut connection.wire).await?;
+        self.send(connection).await
     }
 }
 
@@ -63,11 +78,18 @@ impl Pool {
     pub(super) async fn run<T: FromRedisValue>(&self, order: Order<'_>) -> RedisResult<T> {
         let answer = self.lease().await?.run(&order).await;
         match (&order, &answer) {
-            (Order::Command(_) | Order::Script(_), Err(error)) if error.is_connection_dropped() => {
+            (Order::LookUp(_) | Order::Command(_) | Order::Script(_), Err(error))
+                if error.is_connection_dropped() =>
+            {
                 self.lease().await?.run(&order).await
             }
             _ => answer,
         }
+    }
+
+    /// Carries `order` out on a node that is yet to own the key.
+    pub(super) async fn run_asking<T: FromRedisValue>(&self, order: Order<'_>) -> RedisResult<T> {
+        self.lease().await?.run_asking(&order).await
     }
 
     async fn lease(&self) -> RedisResult<Lease<'_>> {
@@ -92,9 +114,22 @@ struct Lease<'a> {
 
 impl Lease<'_> {
     async fn run<T: FromRedisValue>(mut self, order: &Order<'_>) -> RedisResult<T> {
-        let connection = self.connection.as_mut().expect("it is given back at the end of its one run");
-        let answer = order.send(connection).await;
-        if self.connector.judge(connection.era(), &answer) == Verdict::Keep {
+        let answer = order.send(self.connection()).await;
+        self.settle(answer)
+    }
+
+    async fn run_asking<T: FromRedisValue>(mut self, order: &Order<'_>) -> RedisResult<T> {
+        let answer = order.send_asking(self.connection()).await;
+        self.settle(answer)
+    }
+
+    fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("it is given back at the end of its one run")
+    }
+
+    fn settle<T>(mut self, answer: RedisResult<T>) -> RedisResult<T> {
+        let era = self.connection().era();
+        if self.connector.judge(era, &answer) == Verdict::Keep {
             drop(self.connection.take());
         }
         answer

@@ -25,6 +25,12 @@ pub(super) fn nonsense() -> RedisError {
     (ErrorKind::UnexpectedReturnType, "an answer of another type than the command gives").into()
 }
 
+/// Whether an error may come of a master's being one no longer.
+pub(super) fn casts_doubt(error: &RedisError) -> bool {
+    use Trouble::{Connection, NotReady, ReadOnly, Timeout, Tls};
+    matches!(kind(error), Connection | Timeout | Tls | ReadOnly | NotReady)
+}
+
 fn kind(error: &RedisError) -> Trouble {
     match error.kind() {
         ErrorKind::Io if error.is_timeout() => Trouble::Timeout,

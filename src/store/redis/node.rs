@@ -1,0 +1,80 @@
+//! One Redis server: the lanes and the pool of connections to it.
+
+use deadpool_redis::redis::{FromRedisValue, RedisResult, cmd};
+
+use crate::base::random::Random;
+use crate::config;
+
+use super::connect::{Connector, Manner};
+use super::dial::{Patience, Way};
+use super::lane::Lanes;
+use super::pool::{Order, Pool};
+use super::trouble::overdue;
+
+/// Keys that a server looks at in one step of a survey: a fraction of a millisecond.
+const SCANNED: usize = 1000;
+
+/// How the servers of a store are connected to.
+#[derive(Clone)]
+pub(super) struct Plan {
+    pub(super) manner: Manner,
+    pub(super) config: config::Store,
+    pub(super) random: Random,
+}
+
+/// A server. Its connections end with it.
+#[derive(Debug)]
+pub(super) struct Node {
+    lanes: Lanes,
+    pool: Pool,
+}
+
+impl Plan {
+    /// The server at the end of `way`; nothing is connected yet.
+    pub(super) fn node(&self, way: Way) -> Node {
+        let connector = Connector::new(way, self.manner.clone());
+        Node { lanes: Lanes::new(&connector, self.random), pool: Pool::new(&connector, &self.config) }
+    }
+
+    /// How long a write may take where a connection has to be made first.
+    pub(super) fn longest(&self) -> Patience {
+        Patience::of(self.config.command_timeout.max(self.config.connect_timeout))
+    }
+}
+
+impl Node {
+    /// Carries `order` out. A look-up is bounded by `patience`; anything else, by the caller.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        order: Order<'_>,
+        patience: Patience,
+    ) -> RedisResult<T> {
+        match order {
+            Order::LookUp(command) => self.lanes.ask(command, patience).await,
+            Order::Command(_) | Order::Once(_) | Order::Script(_) => self.pool.run(order).await,
+        }
+    }
+
+    /// Carries `order` out though the key is only on its way to this node.
+    pub(super) async fn run_asking<T: FromRedisValue>(
+        &self,
+        order: Order<'_>,
+        patience: Patience,
+    ) -> RedisResult<T> {
+        let asked = patience.wait(self.pool.run_asking(order)).await;
+        asked.unwrap_or_else(|_| Err(overdue()))
+    }
+
+    /// Some of the keys that fit `pattern`, and `SCAN`'s cursor after them.
+    pub(super) async fn scan(&self, cursor: &str, pattern: &str) -> RedisResult<(String, Vec<Vec<u8>>)> {
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCANNED);
+        let scanned = self.patience().wait(self.pool.run(Order::Command(&scan))).await;
+        scanned.unwrap_or_else(|_| Err(overdue()))
+    }
+
+    /// How long a write may take.
+    pub(super) fn patience(&self) -> Patience {
+        Patience::of(self.pool.patience())
+    }
+}
