@@ -104,6 +104,7 @@ async fn an_index_does_not_grow_with_sessions_that_are_over() {
         for key in redis.cli(&["--scan", "--pattern", "session:*"]).lines() {
             redis.cli(&["DEL", key]);
         }
+        proxy.clock.advance(Duration::from_secs(60));
     }
     let index = redis.cli(&["--scan", "--pattern", "session-user:*"]).trim().to_owned();
     assert_eq!(redis.cli(&["ZCARD", &index]).trim(), "1");

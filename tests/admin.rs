@@ -17,7 +17,7 @@ async fn ask(proxy: &Proxy, head: &str) -> Answer {
     parse(&text)
 }
 
-async fn get(proxy: &Proxy, path: &str) -> Answer {
+pub(crate) async fn get(proxy: &Proxy, path: &str) -> Answer {
     ask(proxy, &format!("GET {path} HTTP/1.1\r\nHost: localhost")).await
 }
 

@@ -40,7 +40,7 @@ fn with_password(url: RedisUrl, password: &str) -> RedisUrl {
 /// A store that waits for commands, and for connections, as long as is said.
 fn open(url: StoreUrl, command_timeout: Duration, connect_timeout: Duration) -> Arc<dyn Store> {
     let config = config(url, command_timeout, connect_timeout);
-    store::open(&config, Clock::system(), Random::system(), Arc::new(())).unwrap()
+    store::open(&config, Clock::system(), Random::system(), None).unwrap()
 }
 
 fn config(url: StoreUrl, command_timeout: Duration, connect_timeout: Duration) -> config::Store {
@@ -54,7 +54,7 @@ fn open_apart(url: RedisUrl) -> Arc<dyn Store> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let key_prefix = format!("session:{}:", NEXT.fetch_add(1, Ordering::Relaxed));
     let config = config::Store { key_prefix, ..config(StoreUrl::Redis(url), AMPLE, AMPLE) };
-    store::open(&config, Clock::system(), Random::system(), Arc::new(())).unwrap()
+    store::open(&config, Clock::system(), Random::system(), None).unwrap()
 }
 
 /// The one value that all tests share who need it at the same time; it ends with the last of them.

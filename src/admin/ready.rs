@@ -20,7 +20,7 @@ pub(super) struct Readiness {
 struct Check {
     name: &'static str,
     ok: bool,
-    /// Why not; never a password.
+    /// Why not, or what else an operator should know; never a password.
     reason: Option<String>,
 }
 
@@ -31,7 +31,11 @@ impl AdminParts {
         let stopping = self.stopping.is_cancelled().then(|| "the process is ending".to_owned());
         let checks = vec![
             Check { name: "process", ok: stopping.is_none(), reason: stopping },
-            Check { name: "store", ok: store.is_ok(), reason: store.err().map(|error| reason(&error)) },
+            Check {
+                name: "store",
+                ok: store.is_ok(),
+                reason: store.err().map(|error| reason(&error)).or_else(|| self.store.remark()),
+            },
         ];
         Readiness { ready: checks.iter().all(|check| check.ok), checks }
     }

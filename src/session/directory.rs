@@ -37,8 +37,8 @@ impl Directory {
     /// Where the store cannot tell.
     pub async fn of_account(&self, account: &Account) -> Result<Vec<Arc<Session>>, Unavailable> {
         let mut sessions = Vec::new();
-        for handle in self.lookup.store.members(&account_key(account)).await? {
-            let found = self.find(&handle).await?;
+        for member in self.lookup.store.members(&account_key(account)).await? {
+            let found = self.find(&member.handle).await?;
             // Whose it is says the record; the index is an index.
             sessions.extend(found.filter(|session| session.identity.account == *account));
         }

@@ -1,6 +1,7 @@
 //! How many sessions an account may have.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::lookup::Lookup;
 use super::{Session, account_key};
@@ -12,6 +13,9 @@ use crate::telemetry::Facts;
 
 /// Without a limit a login looks at so many of the account's oldest, so that its index does not grow for ever.
 const PRUNED: usize = 8;
+
+/// A login's record follows its place in the index within this, or never.
+const ON_ITS_WAY: Duration = Duration::from_secs(60);
 
 /// Why nobody is logged in.
 #[derive(Debug, thiserror::Error)]
@@ -53,37 +57,58 @@ impl Limit {
         account: &Account,
         newest: &Handle,
     ) -> Result<Room, Unavailable> {
-        let index = account_key(account);
+        let (index, now) = (account_key(account), lookup.clock.now());
         let members = lookup.store.members(&index).await?;
         let looked_at = if self.most.is_some() { members.len() } else { PRUNED };
-        let mut living = Vec::new();
-        for handle in members.iter().take(looked_at) {
-            let found = lookup.load(handle, &Facts::default()).await?.value;
+        let mut places = Vec::new();
+        for member in members.iter().take(looked_at) {
+            let found = lookup.load(&member.handle, &Facts::default()).await?.value;
             match found.map(|opened| Arc::clone(&opened.session)) {
-                Some(session) if !session.is_over(lookup.clock.now()) => living.push(session),
+                Some(session) if !session.is_over(now) => places.push(Place::Taken(session)),
+                // The index comes before the record.
+                None if now.since(member.logged_in_at) < ON_ITS_WAY => places.push(Place::OnItsWay),
                 _ => {
-                    lookup.store.remove(handle, &index).await?;
+                    lookup.store.remove(&member.handle, &index).await?;
                 }
             }
         }
-        Ok(self.choose(living, newest))
+        Ok(self.choose(places, newest))
     }
 
-    /// `living` are in the order of their logins. Where a login is refused, those of the same second count as
-    /// earlier: rather both are refused than one too many stays.
-    fn choose(self, mut living: Vec<Arc<Session>>, newest: &Handle) -> Room {
+    /// `places` are in the order of the logins. Where a login is refused, those of the same second count as earlier:
+    /// rather both are refused than one too many stays.
+    fn choose(self, places: Vec<Place>, newest: &Handle) -> Room {
+        let on_their_way = places.iter().filter(|place| matches!(place, Place::OnItsWay)).count();
+        let mut living: Vec<_> = places.into_iter().filter_map(Place::session).collect();
         let own = living.iter().position(|session| session.handle == *newest);
         let (Some(most), Some(own)) = (self.most, own) else { return Room::After(Vec::new()) };
         let own = living.remove(own);
         match self.at_limit {
             AtLimit::Refuse => {
                 let earlier = living.iter().filter(|other| other.logged_in_at <= own.logged_in_at);
-                if earlier.count() < most { Room::After(Vec::new()) } else { Room::None }
+                if earlier.count() + on_their_way < most { Room::After(Vec::new()) } else { Room::None }
             }
             AtLimit::EvictOldest => {
+                // Who is on the way looks as well, and sees this one.
                 living.truncate((living.len() + 1).saturating_sub(most));
                 Room::After(living)
             }
+        }
+    }
+}
+
+/// What a place in the index stands for.
+enum Place {
+    Taken(Arc<Session>),
+    /// A login beside this one.
+    OnItsWay,
+}
+
+impl Place {
+    fn session(self) -> Option<Arc<Session>> {
+        match self {
+            Self::Taken(session) => Some(session),
+            Self::OnItsWay => None,
         }
     }
 }
@@ -94,10 +119,11 @@ mod tests {
     use crate::base::clock::Timestamp;
     use crate::session::testing::session_of;
 
-    fn living(logins: &[i64]) -> Vec<Arc<Session>> {
+    fn living(logins: &[i64]) -> Vec<Place> {
         let session = |(n, at): (u8, &i64)| {
             let logged_in_at = Timestamp::from_seconds(*at);
-            Arc::new(Session { handle: Handle::new([n; 16]), logged_in_at, ..session_of("alice", &[]) })
+            let handle = Handle::new([n; 16]);
+            Place::Taken(Arc::new(Session { handle, logged_in_at, ..session_of("alice", &[]) }))
         };
         (0..).zip(logins).map(session).collect()
     }

@@ -24,9 +24,9 @@ impl SessionMemory {
         Self(Arc::new(Memory::new(config, clock)))
     }
 
-    /// Who is to hear of changes.
-    pub fn changes(&self) -> Arc<dyn Changes> {
-        Arc::clone(&self.0) as Arc<dyn Changes>
+    /// Who is to hear of changes; `None` where nothing is remembered.
+    pub fn changes(&self) -> Option<Arc<dyn Changes>> {
+        (!self.0.max_age.is_zero()).then(|| Arc::clone(&self.0) as Arc<dyn Changes>)
     }
 }
 

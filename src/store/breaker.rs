@@ -10,7 +10,8 @@ use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Answer, Cursor, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, Trouble, Unavailable, lock,
+    Answer, Cursor, Loaded, Member, NewSession, Part, Replaced, Store, Touch, Transition, Trouble,
+    Unavailable, lock,
 };
 use crate::base::handle::Handle;
 use crate::base::random::Random;
@@ -134,12 +135,16 @@ impl Store for Breaker {
         self.guard(|store| store.remove(handle, account))
     }
 
-    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Member>> {
         self.guard(|store| store.members(account))
     }
 
     fn survey(&self, from: Cursor) -> Answer<'_, Part> {
         self.guard(|store| store.survey(from))
+    }
+
+    fn remark(&self) -> Option<String> {
+        self.store.remark()
     }
 
     fn ping(&self) -> Answer<'_, ()> {
@@ -206,7 +211,7 @@ mod tests {
             self.well.remove(handle, account)
         }
 
-        fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+        fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Member>> {
             self.well.members(account)
         }
 

@@ -10,7 +10,8 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
 
 use super::{
-    Answer, Cursor, HandleTaken, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, lock, swapped,
+    Answer, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Replaced, Store, Touch, Transition, lock,
+    swapped,
 };
 
 /// Below this many entries a sweep is not worth its walk.
@@ -90,11 +91,14 @@ impl Shelf {
         self.entries.iter().filter(|(_, entry)| entry.expires_at > now).map(|(handle, _)| *handle).collect()
     }
 
-    fn members(&self, account: &str, now: Timestamp) -> Vec<Handle> {
+    fn members(&self, account: &str, now: Timestamp) -> Vec<Member> {
         let of_account = |entry: &Entry| entry.account == account && entry.expires_at > now;
-        let mut members: Vec<_> = self.entries.iter().filter(|(_, entry)| of_account(entry)).collect();
-        members.sort_by_key(|(handle, entry)| (entry.logged_in_at, **handle));
-        members.into_iter().map(|(handle, _)| *handle).collect()
+        let entries = self.entries.iter().filter(|(_, entry)| of_account(entry));
+        let mut members: Vec<_> = entries
+            .map(|(handle, entry)| Member { handle: *handle, logged_in_at: entry.logged_in_at })
+            .collect();
+        members.sort_by_key(|member| (member.logged_in_at, member.handle));
+        members
     }
 }
 
@@ -124,7 +128,7 @@ impl Store for MemoryStore {
         Box::pin(ready(Ok(lock(&self.shelf).replace(handle, transition, self.clock.now()))))
     }
 
-    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Member>> {
         Box::pin(ready(Ok(lock(&self.shelf).members(account, self.clock.now()))))
     }
 

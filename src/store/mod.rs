@@ -50,14 +50,14 @@ pub fn open(
     config: &config::Store,
     clock: Clock,
     random: Random,
-    changes: Arc<dyn Changes>,
+    changes: Option<Arc<dyn Changes>>,
 ) -> Result<Arc<dyn Store>, OpenError> {
     Ok(match &config.url {
         config::StoreUrl::Memory => Arc::new(memory::MemoryStore::new(clock)),
         config::StoreUrl::File(path) => {
             Arc::new(file::FileStore::open(path, config.command_timeout, clock, changes)?)
         }
-        config::StoreUrl::Redis(url) => Arc::new(redis::RedisStore::new(url, config, random)?),
+        config::StoreUrl::Redis(url) => Arc::new(redis::RedisStore::new(url, config, random, changes)?),
     })
 }
 
@@ -104,11 +104,17 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// there was a record, as far as is known: where an answer was lost on the way, the repetition finds none.
     fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool>;
 
-    /// The sessions in an account's index, those that began first standing first. Of some the record may be gone.
-    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>>;
+    /// The sessions in an account's index, those that began first standing first. Of some the record may be gone, and
+    /// of one that begins this moment it may be yet to come.
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Member>>;
 
     /// Some of all sessions, in no order, and where to go on. One that is there throughout is met at least once.
     fn survey(&self, from: Cursor) -> Answer<'_, Part>;
+
+    /// What an operator should know although nothing fails; `None` where there is nothing.
+    fn remark(&self) -> Option<String> {
+        None
+    }
 
     /// Asks for a sign of life.
     fn ping(&self) -> Answer<'_, ()>;
@@ -131,6 +137,15 @@ pub struct NewSession<'a> {
     pub ends_at: Timestamp,
 }
 
+/// A session's place in its account's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub handle: Handle,
+    /// When it began.
+    pub logged_in_at: Timestamp,
+}
+
 /// What a store has under a handle.
 #[derive(Debug)]
 pub struct Loaded {
@@ -144,11 +159,6 @@ pub struct Loaded {
 pub trait Changes: Send + Sync + fmt::Debug {
     /// The record of `handle` is another by now, or gone.
     fn changed(&self, handle: &Handle);
-}
-
-/// For whoever remembers no records.
-impl Changes for () {
-    fn changed(&self, _handle: &Handle) {}
 }
 
 /// A session's way from one state to the next.

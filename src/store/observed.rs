@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Answer, Cursor, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, Unavailable};
+use super::{
+    Answer, Cursor, Loaded, Member, NewSession, Part, Replaced, Store, Touch, Transition, Unavailable,
+};
 use crate::base::clock::Stopwatch;
 use crate::base::handle::Handle;
 use crate::telemetry::{Audit, Event, Facts, Metrics};
@@ -76,12 +78,16 @@ impl Store for Observed {
         self.watch("replace", self.store.replace(handle, transition))
     }
 
-    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Member>> {
         self.watch("members", self.store.members(account))
     }
 
     fn survey(&self, from: Cursor) -> Answer<'_, Part> {
         self.watch("survey", self.store.survey(from))
+    }
+
+    fn remark(&self) -> Option<String> {
+        self.store.remark()
     }
 
     fn ping(&self) -> Answer<'_, ()> {

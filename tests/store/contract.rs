@@ -7,7 +7,7 @@ use std::time::Duration;
 use foregate::base::clock::{Clock, Stopwatch};
 use foregate::base::handle::Handle;
 use foregate::config::{RedisAddress, StoreUrl};
-use foregate::store::{Cursor, Replaced, Store, Transition, Trouble};
+use foregate::store::{Cursor, Member, Replaced, Store, Transition, Trouble};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -259,7 +259,13 @@ async fn an_account_knows_its_sessions_in_the_order_of_their_logins(store: Arc<d
         store.create(&Sample { logged_in_at, ..Sample::new(n) }.of("one").session()).await.unwrap();
     }
     store.create(&Sample::new(4).of("other").session()).await.unwrap();
-    let handles = |all: &[u8]| all.iter().map(|n| Handle::new([*n; 16])).collect::<Vec<_>>();
+    let handles = |all: &[u8]| {
+        let member = |n: &u8| {
+            let logged_in_at = login.plus(Duration::from_secs((*n).into()));
+            Member { handle: Handle::new([*n; 16]), logged_in_at }
+        };
+        all.iter().map(member).collect::<Vec<_>>()
+    };
     assert_eq!(store.members("one").await.unwrap(), handles(&[1, 2, 3]));
     store.remove(&Handle::new([2; 16]), "one").await.unwrap();
     assert_eq!(store.members("one").await.unwrap(), handles(&[1, 3]));

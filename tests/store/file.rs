@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use foregate::base::clock::Clock;
 use foregate::base::random::Random;
@@ -18,7 +17,7 @@ fn config(path: &Path) -> config::Store {
 
 /// Why the file at `path` cannot be opened.
 fn refusal(path: &Path) -> FileError {
-    of_file(store::open(&config(path), Clock::system(), Random::system(), Arc::new(())).unwrap_err())
+    of_file(store::open(&config(path), Clock::system(), Random::system(), None).unwrap_err())
 }
 
 fn of_file(error: OpenError) -> FileError {
@@ -113,7 +112,7 @@ async fn a_changed_byte_is_noticed_or_means_nothing() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x20;
         fs::write(&path, &bytes).unwrap();
-        match store::open(&config(&path), Clock::system(), Random::system(), Arc::new(())) {
+        match store::open(&config(&path), Clock::system(), Random::system(), None) {
             Err(refused) => {
                 assert!(matches!(of_file(refused), FileError::Damaged { .. }), "byte {at}");
             }

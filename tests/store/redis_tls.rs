@@ -193,7 +193,7 @@ fn files_that_cannot_be_used_are_told_before_anything_is_connected() {
         let config = config(StoreUrl::Redis(secure_url(6379, ca, client)), AMPLE, AMPLE);
         let refused = store::check(&config).unwrap_err().to_string();
         assert!(refused.contains(says), "{refused}");
-        let opened = store::open(&config, Clock::system(), Random::system(), Arc::new(()));
+        let opened = store::open(&config, Clock::system(), Random::system(), None);
         assert_eq!(opened.unwrap_err().to_string(), refused);
     }
 }

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Passes bytes on to a local port; ends when dropped.
 pub(crate) struct Relay {
     port: u16,
     cut_at: Arc<Mutex<Option<Vec<u8>>>>,
+    flows: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -18,9 +20,9 @@ impl Relay {
     pub(crate) async fn to(server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let cut_at = Arc::default();
-        let task = tokio::spawn(accept(listener, server, Arc::clone(&cut_at)));
-        Self { port, cut_at, task }
+        let (cut_at, (flows, open)) = (Arc::default(), watch::channel(true));
+        let task = tokio::spawn(accept(listener, server, Arc::clone(&cut_at), open));
+        Self { port, cut_at, flows, task }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -32,6 +34,16 @@ impl Relay {
     pub(crate) fn lose_the_answer_to(&self, request: &str) {
         *self.cut_at.lock().unwrap() = Some(request.as_bytes().to_vec());
     }
+
+    /// Passes nothing on any more, and closes nothing: as a firewall that drops packets.
+    pub(crate) fn stall(&self) {
+        self.flows.send_replace(false);
+    }
+
+    /// Passes on what has been held back, and what comes.
+    pub(crate) fn go_on(&self) {
+        self.flows.send_replace(true);
+    }
 }
 
 impl Drop for Relay {
@@ -40,14 +52,24 @@ impl Drop for Relay {
     }
 }
 
-async fn accept(listener: TcpListener, server: u16, cut_at: Arc<Mutex<Option<Vec<u8>>>>) {
+async fn accept(
+    listener: TcpListener,
+    server: u16,
+    cut_at: Arc<Mutex<Option<Vec<u8>>>>,
+    flows: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        connections.spawn(pass_on(client, server, Arc::clone(&cut_at)));
+        connections.spawn(pass_on(client, server, Arc::clone(&cut_at), flows.clone()));
     }
 }
 
-async fn pass_on(mut client: TcpStream, server: u16, cut_at: Arc<Mutex<Option<Vec<u8>>>>) {
+async fn pass_on(
+    mut client: TcpStream,
+    server: u16,
+    cut_at: Arc<Mutex<Option<Vec<u8>>>>,
+    mut flows: watch::Receiver<bool>,
+) {
     let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await.unwrap();
     let (mut asked, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
     let mut cut = false;
@@ -55,6 +77,7 @@ async fn pass_on(mut client: TcpStream, server: u16, cut_at: Arc<Mutex<Option<Ve
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
+                if flows.wait_for(|flows| *flows).await.is_err() { return }
                 cut |= cut_at.lock().unwrap().take_if(|text| {
                     asked[..length].windows(text.len()).any(|window| window == text.as_slice())
                 }).is_some();
@@ -62,6 +85,7 @@ async fn pass_on(mut client: TcpStream, server: u16, cut_at: Arc<Mutex<Option<Ve
             }
             read = server.read(&mut answered) => {
                 let Ok(length @ 1..) = read else { return };
+                if flows.wait_for(|flows| *flows).await.is_err() { return }
                 if cut || client.write_all(&answered[..length]).await.is_err() { return }
             }
         }

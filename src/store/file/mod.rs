@@ -25,8 +25,8 @@ pub(super) use opening::probe;
 
 use super::tether::Mooring;
 use super::{
-    Answer, Changes, Cursor, HandleTaken, Loaded, NewSession, Part, Replaced, Store, Touch, Transition,
-    Unavailable,
+    Answer, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Replaced, Store, Touch,
+    Transition, Unavailable,
 };
 use crate::base::clock::Clock;
 use crate::base::handle::Handle;
@@ -58,7 +58,7 @@ impl FileStore {
         path: &Path,
         patience: Duration,
         clock: Clock,
-        changes: Arc<dyn Changes>,
+        changes: Option<Arc<dyn Changes>>,
     ) -> Result<Self, FileError> {
         let shelf = Arc::new(Shelf::open(path, clock, changes)?);
         let writer = Writer::start(Arc::clone(&shelf)).map_err(|error| FileError::unusable(path, error))?;
@@ -128,7 +128,7 @@ impl Store for FileStore {
         Box::pin(self.in_time(self.writer.perform(Change::Swap(swap))))
     }
 
-    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Member>> {
         let account = account.as_bytes().to_vec();
         Box::pin(self.read(move |shelf| shelf.read(|database| tables::members(database, &account))))
     }
@@ -159,7 +159,7 @@ mod tests {
     use crate::base::random::Random;
 
     fn open(path: &Path, hand: &ClockHand) -> Arc<FileStore> {
-        Arc::new(FileStore::open(path, Duration::from_secs(30), hand.clock(), Arc::new(())).unwrap())
+        Arc::new(FileStore::open(path, Duration::from_secs(30), hand.clock(), None).unwrap())
     }
 
     fn session(handle: &Handle, now: Timestamp) -> NewSession<'_> {
@@ -200,8 +200,7 @@ mod tests {
     async fn a_file_that_hangs_is_a_timeout() {
         let folder = tempfile::tempdir().unwrap();
         let patience = Duration::from_millis(50);
-        let store =
-            FileStore::open(&folder.path().join("f"), patience, Clock::system(), Arc::new(())).unwrap();
+        let store = FileStore::open(&folder.path().join("f"), patience, Clock::system(), None).unwrap();
         let (handle, now) = (Handle::new([1; 16]), Clock::system().now());
         let waited = Stopwatch::start();
         let stalled = store.shelf.stall();

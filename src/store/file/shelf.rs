@@ -25,7 +25,7 @@ const TRIAL: usize = 1024 * 1024;
 pub(super) struct Shelf {
     path: PathBuf,
     clock: Clock,
-    changes: Arc<dyn Changes>,
+    changes: Option<Arc<dyn Changes>>,
     /// Or why the file is not open.
     database: RwLock<Result<Database, Shared>>,
     /// The latest use of each session since the last transaction. Whoever reads these and the file reads these
@@ -34,7 +34,11 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    pub(super) fn open(path: &Path, clock: Clock, changes: Arc<dyn Changes>) -> Result<Self, FileError> {
+    pub(super) fn open(
+        path: &Path,
+        clock: Clock,
+        changes: Option<Arc<dyn Changes>>,
+    ) -> Result<Self, FileError> {
         let database = RwLock::new(Ok(opening::open(path)?));
         Ok(Self { path: path.to_owned(), clock, changes, database, uses: Mutex::default() })
     }
@@ -61,7 +65,7 @@ impl Shelf {
                 *latest = touch;
             }
             drop(uses);
-            self.changes.changed(handle);
+            self.tell(handle);
         }
         Ok(true)
     }
@@ -77,7 +81,9 @@ impl Shelf {
 
     /// Tells that a session is another by now, or gone.
     pub(super) fn tell(&self, handle: &Handle) {
-        self.changes.changed(handle);
+        if let Some(changes) = &self.changes {
+            changes.changed(handle);
+        }
     }
 
     /// Some of the sessions from `start` on, and which of them are over.

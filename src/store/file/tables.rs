@@ -5,7 +5,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, Wr
 use super::entry::Entry;
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
-use crate::store::{Replaced, Touch, Transition, swapped};
+use crate::store::{Member, Replaced, Touch, Transition, swapped};
 
 /// A handle's bytes → its [`Entry`].
 const SESSIONS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("session");
@@ -61,7 +61,7 @@ pub(super) fn survey(
 }
 
 /// The sessions in the index of `account`, the earliest first.
-pub(super) fn members(database: &Database, account: &[u8]) -> Result<Vec<Handle>, redb::Error> {
+pub(super) fn members(database: &Database, account: &[u8]) -> Result<Vec<Member>, redb::Error> {
     let accounts = database.begin_read()?.open_table(ACCOUNTS)?;
     let mut members = Vec::new();
     for place in accounts.range(account..)? {
@@ -70,7 +70,11 @@ pub(super) fn members(database: &Database, account: &[u8]) -> Result<Vec<Handle>
         members.extend(handle(key).map(|handle| (logged_in_at.value(), handle)));
     }
     members.sort_unstable();
-    Ok(members.into_iter().map(|(_, handle)| handle).collect())
+    let member = |(millis, handle): (u64, Handle)| {
+        let logged_in_at = Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX));
+        Member { handle, logged_in_at }
+    };
+    Ok(members.into_iter().map(member).collect())
 }
 
 fn handle(key: &[u8]) -> Option<Handle> {

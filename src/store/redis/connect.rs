@@ -1,8 +1,8 @@
 //! Making connections to Redis, and knowing when they are over.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
@@ -16,7 +16,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::base::secret::Secret;
 use crate::config::{RedisUrl, Store};
 
+use crate::store::lock;
+use crate::store::tether::{Mooring, Tether};
+
 use super::dial::{Patience, Stream, Way};
+use super::tracking::Tracking;
 use super::trouble::overdue;
 
 /// Commands that may wait for their turn on one connection's wire.
@@ -33,6 +37,7 @@ pub(super) struct Manner {
     database: u16,
     connect_timeout: Duration,
     role: Role,
+    tracking: Option<Tracking>,
 }
 
 /// What a server has to be for a connection to count.
@@ -52,6 +57,8 @@ pub(super) struct Connector {
     /// Counts the times that Redis went away. A connection of an earlier era is not used again, even where
     /// nobody has tried it since.
     era: Arc<AtomicU64>,
+    /// What ties look-ups to the connections of this era.
+    moorings: Arc<Mutex<Vec<Weak<Mooring>>>>,
 }
 
 /// A connection, and the era in which it was begun. It is closed with its last clone, whatever is still under way
@@ -60,7 +67,22 @@ pub(super) struct Connector {
 pub(super) struct Connection {
     pub(super) wire: MultiplexedConnection,
     era: u64,
-    _driver: Arc<AbortOnDropHandle<()>>,
+    hold: Arc<Hold>,
+}
+
+/// What ends with the last clone of a connection.
+#[derive(Debug)]
+struct Hold {
+    mooring: Option<Arc<Mooring>>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(mooring) = &self.mooring {
+            mooring.cut();
+        }
+    }
 }
 
 /// Whether a connection may be used after the answer that it gave.
@@ -79,7 +101,14 @@ impl Manner {
             database: url.database,
             connect_timeout: config.connect_timeout,
             role,
+            tracking: None,
         }
+    }
+
+    /// The same, for connections over which servers tell of changes.
+    pub(super) fn tracking(self, tracking: Tracking) -> Self {
+        let login = self.login.set_protocol(ProtocolVersion::RESP3);
+        Self { login, tracking: Some(tracking), ..self }
     }
 
     /// For sentinels, which tell `listener` what happens.
@@ -99,13 +128,19 @@ impl Manner {
             database: 0,
             connect_timeout: config.connect_timeout,
             role: Role::Any,
+            tracking: None,
         }
     }
 }
 
 impl Connector {
     pub(super) fn new(way: Way, manner: Manner) -> Self {
-        Self { way, manner, era: Arc::default() }
+        Self { way, manner, era: Arc::default(), moorings: Arc::default() }
+    }
+
+    /// To the same server and in the same eras, in another manner.
+    pub(super) fn with(&self, manner: Manner) -> Self {
+        Self { manner, ..self.clone() }
     }
 
     /// A connection over which Redis has answered: a stopped one accepts connections, too.
@@ -119,18 +154,35 @@ impl Connector {
     /// The database is selected here and not by redis-rs, which hides why Redis refuses it (`NOAUTH`). The
     /// first one needs no selection, nor an ACL user the permission for it.
     async fn open(&self, stream: Box<dyn Stream>, era: u64) -> RedisResult<Connection> {
-        let settings = self.manner.settings.clone();
-        let (mut wire, driver) =
-            MultiplexedConnection::new_with_config(&self.manner.login, stream, settings).await?;
-        let driver = Arc::new(AbortOnDropHandle::new(tokio::spawn(driver)));
-        match self.manner.database {
+        let Manner { login, settings, database, role, tracking, .. } = &self.manner;
+        let mut mooring = tracking.as_ref().map(|_| Arc::new(Mooring::new()));
+        let settings = match (tracking, &mooring) {
+            (Some(tracking), Some(mooring)) => tracking.settings(settings.clone(), mooring),
+            _ => settings.clone(),
+        };
+        let (mut wire, driver) = MultiplexedConnection::new_with_config(login, stream, settings).await?;
+        let driver = AbortOnDropHandle::new(tokio::spawn(driver));
+        match database {
             0 => cmd("PING").exec_async(&mut wire).await?,
             database => cmd("SELECT").arg(database).exec_async(&mut wire).await?,
         }
-        if let Role::Master = self.manner.role {
+        if let Role::Master = role {
             check_that_it_is_a_master(&mut wire).await?;
         }
-        Ok(Connection { wire, era, _driver: driver })
+        if let Some(tracking) = tracking
+            && !tracking.begin(&mut wire).await?
+        {
+            mooring = None;
+        }
+        let hold = Arc::new(Hold { mooring, _driver: driver });
+        self.remember(&hold);
+        Ok(Connection { wire, era, hold })
+    }
+
+    fn remember(&self, hold: &Hold) {
+        let mut moorings = lock(&self.moorings);
+        moorings.retain(|mooring| mooring.strong_count() > 0);
+        moorings.extend(hold.mooring.as_ref().map(Arc::downgrade));
     }
 
     /// The present era.
@@ -144,7 +196,7 @@ impl Connector {
     pub(super) fn judge<T>(&self, era: u64, answer: &RedisResult<T>) -> Verdict {
         match answer {
             Err(error) if is_lost(error) => {
-                let _ = self.era.compare_exchange(era, era + 1, Ordering::AcqRel, Ordering::Relaxed);
+                self.end(era);
                 Verdict::Drop
             }
             Err(error) if error.is_timeout() => Verdict::Drop,
@@ -153,9 +205,35 @@ impl Connector {
     }
 }
 
+impl Connector {
+    /// Begins another era, in which nothing counts that was read in this one.
+    fn end(&self, era: u64) {
+        if self.era.compare_exchange(era, era + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            lock(&self.moorings).drain(..).filter_map(|mooring| mooring.upgrade()).for_each(|one| one.cut());
+        }
+    }
+}
+
 impl Connection {
     pub(super) fn era(&self) -> u64 {
         self.era
+    }
+
+    /// Ties what is read over it to word of changes, where that comes.
+    pub(super) fn tether(&self) -> Option<Tether> {
+        self.hold.mooring.as_ref().map(|mooring| mooring.tether())
+    }
+
+    /// Whether word of changes came over it, and does not any more.
+    pub(super) fn is_adrift(&self) -> bool {
+        self.tether().is_some_and(|tether| !tether.holds())
+    }
+
+    /// Nobody believes any more what was read over it.
+    pub(super) fn cast_off(&self) {
+        if let Some(mooring) = &self.hold.mooring {
+            mooring.cut();
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::array;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::base::random::Random;
 use crate::store::lock;
+use crate::store::tether::Tether;
 
 use super::connect::{Connection, Connector, Verdict};
 use super::dial::Patience;
@@ -22,6 +23,14 @@ use super::trouble::overdue;
 
 /// More than one, so that a long answer on one wire does not hold up everybody.
 const LANES: usize = 2;
+
+/// A command that only reads.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) command: &'a Cmd,
+    /// Where it is put for how long the answer holds, if anybody wants to know.
+    pub(super) tether: Option<&'a OnceLock<Tether>>,
+}
 
 /// The lanes to one Redis.
 pub(super) struct Lanes {
@@ -42,8 +51,12 @@ impl Lanes {
 
     /// Redis's answer to `command`, which is sent a second time, over a new connection, where the first one was
     /// cut. As long as the patience lasts, whether or not there is a connection.
-    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd, patience: Patience) -> RedisResult<T> {
-        self.next().ask(command, patience).await
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        question: Question<'_>,
+        patience: Patience,
+    ) -> RedisResult<T> {
+        self.next().ask(question, patience).await
     }
 
     /// Takes the lanes in turn, past those that rest after a failure.
@@ -70,13 +83,13 @@ struct Lane {
 }
 
 impl Lane {
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd, patience: Patience) -> RedisResult<T> {
+    async fn ask<T: FromRedisValue>(&self, question: Question<'_>, patience: Patience) -> RedisResult<T> {
         let mut link = self.link();
         let asked = async {
-            match self.ask_over(&link, command).await {
+            match self.ask_over(&link, question).await {
                 Err(error) if link.is_open() && error.is_connection_dropped() => {
                     link = self.link();
-                    self.ask_over(&link, command).await
+                    self.ask_over(&link, question).await
                 }
                 answer => answer,
             }
@@ -88,9 +101,13 @@ impl Lane {
         })
     }
 
-    async fn ask_over<T: FromRedisValue>(&self, link: &Arc<Link>, command: &Cmd) -> RedisResult<T> {
+    async fn ask_over<T: FromRedisValue>(&self, link: &Arc<Link>, question: Question<'_>) -> RedisResult<T> {
         let mut connection = link.connection().await?;
-        let answer = command.query_async(&mut connection.wire).await;
+        let answer = question.command.query_async(&mut connection.wire).await;
+        if let (Ok(_), Some(place), Some(tether)) = (&answer, question.tether, connection.tether()) {
+            // Set once: nobody asks again who has an answer.
+            let _ = place.set(tether);
+        }
         if self.connector.judge(connection.era(), &answer) == Verdict::Drop {
             self.give_up(link);
         }
@@ -111,7 +128,7 @@ impl Lane {
 
     fn usable(&self) -> Option<Arc<Link>> {
         let era = self.connector.era();
-        self.link.load_full().filter(|link| link.era == era && !link.is_over())
+        self.link.load_full().filter(|link| link.era == era && !link.is_over() && !link.is_adrift())
     }
 
     fn rests(&self) -> bool {
@@ -121,7 +138,9 @@ impl Lane {
     /// Nobody takes an open link up again; who still waits for an answer over it, may. A link that is being
     /// opened has its own time.
     fn give_up(&self, link: &Arc<Link>) {
-        if link.is_open() {
+        if let Some(Ok(connection)) = link.outcome.get() {
+            // It may be half-open, and word of changes lost in it.
+            connection.cast_off();
             self.link.compare_and_swap(link, None);
         }
     }
@@ -149,6 +168,10 @@ impl Link {
 
     fn is_open(&self) -> bool {
         self.outcome.get().is_some_and(Result::is_ok)
+    }
+
+    fn is_adrift(&self) -> bool {
+        matches!(self.outcome.get(), Some(Ok(connection)) if connection.is_adrift())
     }
 
     fn has_failed(&self) -> bool {

@@ -12,27 +12,33 @@ mod node;
 mod pool;
 mod script;
 mod topology;
+mod tracking;
 mod trouble;
 
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use deadpool_redis::redis::{RedisError, RedisResult, Value, cmd};
 
+use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
 use crate::base::random::Random;
 use crate::config;
 use crate::outgoing::TlsError;
 
 use super::{
-    Answer, Cursor, HandleTaken, Loaded, NewSession, Part, Replaced, Store, Touch, Transition, Unavailable,
+    Answer, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Replaced, Store, Touch,
+    Transition, Unavailable,
 };
 
 use dial::{Patience, Transport};
 use keys::Keys;
+use lane::Question;
 use pool::Order;
 use script::{Scripts, Swapped};
 use topology::{Scanned, Topology};
+use tracking::Tracking;
 use trouble::{nonsense, overdue};
 
 /// No session is this long: 256 KiB.
@@ -44,9 +50,10 @@ const MOST_MEMBERS: usize = 10_000;
 /// Sessions in one Redis.
 #[derive(Debug)]
 pub(super) struct RedisStore {
-    keys: Keys,
+    keys: Arc<Keys>,
     scripts: Scripts,
     topology: Topology,
+    tracking: Option<Tracking>,
     command_timeout: Duration,
 }
 
@@ -60,18 +67,25 @@ impl RedisStore {
         url: &config::RedisUrl,
         config: &config::Store,
         random: Random,
+        changes: Option<Arc<dyn Changes>>,
     ) -> Result<Self, TlsError> {
+        let keys = Arc::new(Keys::new(&config.key_prefix));
+        let tracking = changes.map(|changes| Tracking::new(Arc::clone(&keys), changes));
         Ok(Self {
-            keys: Keys::new(&config.key_prefix),
+            keys,
             scripts: Scripts::new(),
-            topology: Topology::new(url, config, random)?,
+            topology: Topology::new(url, config, random, tracking.as_ref())?,
+            tracking,
             command_timeout: config.command_timeout,
         })
     }
 
-    async fn look_up(&self, handle: &Handle) -> RedisResult<Option<Vec<u8>>> {
+    async fn look_up(&self, handle: &Handle) -> RedisResult<Loaded> {
         let (key, patience) = (self.keys.session(handle), Patience::of(self.command_timeout));
-        record(self.topology.run(&key, Order::LookUp(cmd("GET").arg(&key)), patience).await)
+        let (tether, mut get) = (OnceLock::new(), cmd("GET"));
+        let question = Question { command: get.arg(&key), tether: Some(&tether) };
+        let record = record(self.topology.run(&key, Order::LookUp(question), patience).await)?;
+        Ok(Loaded { record, tether: tether.into_inner() })
     }
 
     async fn put(&self, session: &NewSession<'_>, patience: Patience) -> Result<(), Unavailable> {
@@ -90,7 +104,7 @@ impl RedisStore {
 
     /// Whether a record whose writing nobody confirmed stands all the same.
     async fn recheck(&self, session: &NewSession<'_>, lost: RedisError) -> Result<(), Unavailable> {
-        match self.look_up(session.handle).await? {
+        match self.look_up(session.handle).await?.record {
             Some(record) if record == session.record => Ok(()),
             _ => Err(lost.into()),
         }
@@ -137,7 +151,7 @@ async fn in_time<T>(
 
 impl Store for RedisStore {
     fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Loaded> {
-        Box::pin(async { Ok(Loaded { record: self.look_up(handle).await?, tether: None }) })
+        Box::pin(async { Ok(self.look_up(handle).await?) })
     }
 
     fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()> {
@@ -164,14 +178,15 @@ impl Store for RedisStore {
         }))
     }
 
-    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Handle>> {
+    fn members<'a>(&'a self, account: &'a str) -> Answer<'a, Vec<Member>> {
         let key = self.keys.index(account);
         let patience = self.topology.patience(&key);
         Box::pin(in_time(patience, async move {
             let mut range = cmd("ZRANGE");
-            range.arg(&key).arg(0).arg(MOST_MEMBERS - 1);
-            let members: Vec<String> = self.topology.run(&key, Order::Command(&range), patience).await?;
-            Ok(members.iter().filter_map(|member| member.parse().ok()).collect())
+            range.arg(&key).arg(0).arg(MOST_MEMBERS - 1).arg("WITHSCORES");
+            let members: Vec<(String, i64)> =
+                self.topology.run(&key, Order::Command(&range), patience).await?;
+            Ok(members.into_iter().filter_map(|(handle, millis)| member(&handle, millis)).collect())
         }))
     }
 
@@ -184,9 +199,19 @@ impl Store for RedisStore {
         })
     }
 
+    fn remark(&self) -> Option<String> {
+        let refusal = self.tracking.as_ref()?.refusal()?;
+        Some(format!("sessions are not remembered: Redis refuses CLIENT TRACKING: {refusal}"))
+    }
+
     fn ping(&self) -> Answer<'_, ()> {
         Box::pin(async { Ok(self.topology.ping(Patience::of(self.command_timeout)).await?) })
     }
+}
+
+/// What does not name a session is not ours.
+fn member(handle: &str, millis: i64) -> Option<Member> {
+    Some(Member { handle: handle.parse().ok()?, logged_in_at: Timestamp::from_millis(millis) })
 }
 
 /// The record in an answer to `GET`. A key of another type or of a size beyond reason is garbage, which is an

@@ -9,6 +9,7 @@ use super::connect::{Connector, Manner};
 use super::dial::{Patience, Way};
 use super::lane::Lanes;
 use super::pool::{Order, Pool};
+use super::tracking::Tracking;
 use super::trouble::overdue;
 
 /// Keys that a server looks at in one step of a survey: a fraction of a millisecond.
@@ -18,6 +19,8 @@ const SCANNED: usize = 1000;
 #[derive(Clone)]
 pub(super) struct Plan {
     pub(super) manner: Manner,
+    /// Who hears of changes to what was looked up, if anybody.
+    pub(super) tracking: Option<Tracking>,
     pub(super) config: config::Store,
     pub(super) random: Random,
 }
@@ -33,7 +36,11 @@ impl Plan {
     /// The server at the end of `way`; nothing is connected yet.
     pub(super) fn node(&self, way: Way) -> Node {
         let connector = Connector::new(way, self.manner.clone());
-        Node { lanes: Lanes::new(&connector, self.random), pool: Pool::new(&connector, &self.config) }
+        let reading = match &self.tracking {
+            Some(tracking) => connector.with(self.manner.clone().tracking(tracking.clone())),
+            None => connector.clone(),
+        };
+        Node { lanes: Lanes::new(&reading, self.random), pool: Pool::new(&connector, &self.config) }
     }
 
     /// How long a write may take where a connection has to be made first.
@@ -50,7 +57,7 @@ impl Node {
         patience: Patience,
     ) -> RedisResult<T> {
         match order {
-            Order::LookUp(command) => self.lanes.ask(command, patience).await,
+            Order::LookUp(question) => self.lanes.ask(question, patience).await,
             Order::Command(_) | Order::Once(_) | Order::Script(_) => self.pool.run(order).await,
         }
     }

@@ -8,12 +8,13 @@ use deadpool_redis::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisRes
 use crate::config::Store;
 
 use super::connect::{Connection, Connector, Verdict};
+use super::lane::Question;
 
 /// What a server is asked to do.
 #[derive(Clone, Copy)]
 pub(super) enum Order<'a> {
     /// A command that only reads. It goes over a shared lane.
-    LookUp(&'a Cmd),
+    LookUp(Question<'a>),
     /// A command that does no harm when it is done twice.
     Command(&'a Cmd),
     /// A command that is not repeated where its answer was lost.
@@ -23,10 +24,15 @@ pub(super) enum Order<'a> {
     Script(&'a ScriptInvocation<'a>),
 }
 
-impl Order<'_> {
+impl<'a> Order<'a> {
+    /// A command that only reads, by somebody who does not ask for how long the answer holds.
+    pub(super) fn look_up(command: &'a Cmd) -> Self {
+        Self::LookUp(Question { command, tether: None })
+    }
+
     async fn send<T: FromRedisValue>(&self, connection: &mut Connection) -> RedisResult<T> {
         match self {
-            Self::LookUp(command) | Self::Command(command) | Self::Once(command) => {
+            Self::LookUp(Question { command, .. }) | Self::Command(command) | Self::Once(command) => {
                 command.query_async(&mut connection.wire).await
             }
             Self::Script(script) => script.invoke_async(&mut connection.wire).await,

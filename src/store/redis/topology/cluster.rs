@@ -317,6 +317,6 @@ async fn watch(shared: Arc<Shared>) {
 async fn ranges(member: Arc<Member>, patience: Patience) -> RedisResult<Vec<Range>> {
     let mut question = cmd("CLUSTER");
     question.arg("SLOTS");
-    let answer = member.node.run(Order::LookUp(&question), patience).await?;
+    let answer = member.node.run(Order::look_up(&question), patience).await?;
     slots::ranges(&answer, &member.endpoint).ok_or_else(nonsense)
 }

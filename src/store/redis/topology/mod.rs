@@ -18,6 +18,7 @@ use super::connect::{Manner, Role};
 use super::dial::{Patience, Transport, Way};
 use super::node::{Node, Plan};
 use super::pool::Order;
+use super::tracking::Tracking;
 
 use cluster::Cluster;
 use sentinel::Sentinel;
@@ -46,10 +47,15 @@ impl Topology {
         url: &config::RedisUrl,
         config: &config::Store,
         random: Random,
+        tracking: Option<&Tracking>,
     ) -> Result<Self, TlsError> {
         let transport = Transport::new(url.address.tls())?;
-        let plan =
-            |role| Plan { manner: Manner::of_servers(url, config, role), config: config.clone(), random };
+        let plan = |role| Plan {
+            manner: Manner::of_servers(url, config, role),
+            tracking: tracking.cloned(),
+            config: config.clone(),
+            random,
+        };
         let single = |way| Self::Single(Box::new(plan(Role::Any).node(way)));
         Ok(match &url.address {
             RedisAddress::Tcp { host, port } | RedisAddress::Tls { host, port, .. } => {
@@ -105,9 +111,9 @@ impl Topology {
     pub(super) async fn ping(&self, patience: Patience) -> RedisResult<()> {
         let ping = cmd("PING");
         match self {
-            Self::Single(node) => node.run(Order::LookUp(&ping), patience).await,
-            Self::Sentinel(sentinel) => sentinel.run(Order::LookUp(&ping), patience).await,
-            Self::Cluster(cluster) => cluster.run_everywhere(Order::LookUp(&ping), patience).await,
+            Self::Single(node) => node.run(Order::look_up(&ping), patience).await,
+            Self::Sentinel(sentinel) => sentinel.run(Order::look_up(&ping), patience).await,
+            Self::Cluster(cluster) => cluster.run_everywhere(Order::look_up(&ping), patience).await,
         }
     }
 }
