@@ -92,7 +92,7 @@ impl Parts {
             account: Some(&identity.account),
             handle: Some(begun.handle),
             address: Some(context.client),
-            reason: None,
+            ..Facts::default()
         };
         self.audit.record(Event::Login, &facts);
         let mut response = see_other(&self.destination(form.field("return_to")));

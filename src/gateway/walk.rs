@@ -255,6 +255,7 @@ impl Gateway {
             handle: session.map(|session| session.handle),
             address: Some(context.client),
             reason: Some("route"),
+            ..Facts::default()
         };
         self.audit.record(Event::AccessDenied, &facts);
         Rejection::Problem(Problem::Forbidden)

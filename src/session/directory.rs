@@ -7,7 +7,7 @@ use super::lookup::Lookup;
 use super::{Session, account_key};
 use crate::base::handle::Handle;
 use crate::base::identity::Account;
-use crate::store::{Changes, Cursor, Unavailable};
+use crate::store::{Changes, Cursor, Removed, Unavailable};
 use crate::telemetry::{Event, Facts};
 
 /// Looks through sessions, and ends them.
@@ -86,13 +86,14 @@ impl Directory {
         reason: &'static str,
         about: Facts<'_>,
     ) -> Result<(), Unavailable> {
-        self.remove(&session.handle, &account_key(&session.identity.account)).await?;
+        let removed = self.remove(&session.handle, &account_key(&session.identity.account)).await?;
         self.lookup.metrics.session_ended(reason);
         let facts = Facts {
             user: Some(&session.identity.user),
             account: Some(&session.identity.account),
             handle: Some(session.handle),
             reason: Some(reason),
+            replicas: removed.replicas,
             ..about
         };
         self.lookup.audit.record(Event::Revoked, &facts);
@@ -107,7 +108,7 @@ impl Directory {
         match self.find(handle).await? {
             Some(session) => self.end(&session, reason, Facts::default()).await.map(|()| true),
             // Garbage is in nobody's index.
-            None => self.remove(handle, "").await,
+            None => self.remove(handle, "").await.map(|removed| removed.existed),
         }
     }
 
@@ -142,7 +143,7 @@ impl Directory {
         Ok(ended)
     }
 
-    async fn remove(&self, handle: &Handle, account: &str) -> Result<bool, Unavailable> {
+    async fn remove(&self, handle: &Handle, account: &str) -> Result<Removed, Unavailable> {
         // Nothing that is remembered stands in for it, should the store not answer.
         self.lookup.memory.changed(handle);
         let removed = self.lookup.store.remove(handle, account).await;

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Answer, Cursor, Loaded, Member, NewSession, Part, Replaced, Store, Touch, Transition, Trouble,
+    Answer, Cursor, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch, Transition, Trouble,
     Unavailable, lock,
 };
 use crate::base::handle::Handle;
@@ -131,7 +131,7 @@ impl Store for Breaker {
         self.guard(move |store| store.replace(handle, transition))
     }
 
-    fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool> {
+    fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, Removed> {
         self.guard(|store| store.remove(handle, account))
     }
 
@@ -207,7 +207,7 @@ mod tests {
             self.well.replace(handle, transition)
         }
 
-        fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool> {
+        fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, Removed> {
             self.well.remove(handle, account)
         }
 

@@ -10,8 +10,8 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
 
 use super::{
-    Answer, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Replaced, Store, Touch, Transition, lock,
-    swapped,
+    Answer, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch,
+    Transition, lock, swapped,
 };
 
 /// Below this many entries a sweep is not worth its walk.
@@ -118,10 +118,10 @@ impl Store for MemoryStore {
         Box::pin(ready(Ok(lock(&self.shelf).touch(handle, touch, self.clock.now()))))
     }
 
-    fn remove<'a>(&'a self, handle: &'a Handle, _account: &'a str) -> Answer<'a, bool> {
+    fn remove<'a>(&'a self, handle: &'a Handle, _account: &'a str) -> Answer<'a, Removed> {
         let now = self.clock.now();
         let removed = lock(&self.shelf).entries.remove(handle);
-        Box::pin(ready(Ok(removed.is_some_and(|entry| entry.expires_at > now))))
+        Box::pin(ready(Ok(Removed::here(removed.is_some_and(|entry| entry.expires_at > now)))))
     }
 
     fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced> {
@@ -171,7 +171,7 @@ mod tests {
         assert!(store.load(&handle).await.unwrap().record.is_some());
         hand.advance(Duration::from_millis(1));
         assert_eq!(store.load(&handle).await.unwrap().record, None);
-        assert!(!store.remove(&handle, "account").await.unwrap());
+        assert!(!store.remove(&handle, "account").await.unwrap().existed);
     }
 
     #[tokio::test]

@@ -100,9 +100,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// are no change; they and the expiry are kept.
     fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced>;
 
-    /// Takes a session off the shelf: first its record, then its place in the account's index. Says whether
-    /// there was a record, as far as is known: where an answer was lost on the way, the repetition finds none.
-    fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool>;
+    /// Takes a session off the shelf for good: first its record, then its place in the account's index.
+    fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, Removed>;
 
     /// The sessions in an account's index, those that began first standing first. Of some the record may be gone, and
     /// of one that begins this moment it may be yet to come.
@@ -159,6 +158,23 @@ pub struct Loaded {
 pub trait Changes: Send + Sync + fmt::Debug {
     /// The record of `handle` is another by now, or gone.
     fn changed(&self, handle: &Handle);
+}
+
+/// What a removal came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Whether there was a record, as far as is known: where an answer was lost on the way, the repetition finds
+    /// none.
+    pub existed: bool,
+    /// How many replicas had taken notice when it was acknowledged; `None` where there are none to ask.
+    pub replicas: Option<u64>,
+}
+
+impl Removed {
+    /// Where there are no replicas.
+    const fn here(existed: bool) -> Self {
+        Self { existed, replicas: None }
+    }
 }
 
 /// A session's way from one state to the next.

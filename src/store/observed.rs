@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    Answer, Cursor, Loaded, Member, NewSession, Part, Replaced, Store, Touch, Transition, Unavailable,
+    Answer, Cursor, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch, Transition,
+    Unavailable,
 };
 use crate::base::clock::Stopwatch;
 use crate::base::handle::Handle;
@@ -70,7 +71,7 @@ impl Store for Observed {
         self.watch("touch", self.store.touch(handle, touch))
     }
 
-    fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool> {
+    fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, Removed> {
         self.watch("remove", self.store.remove(handle, account))
     }
 

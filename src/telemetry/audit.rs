@@ -57,6 +57,8 @@ pub struct Facts<'a> {
     pub address: Option<IpAddr>,
     /// Why.
     pub reason: Option<&'a str>,
+    /// How many replicas of the store knew of it when it was acknowledged.
+    pub replicas: Option<u64>,
 }
 
 /// Writes audit records.
@@ -82,6 +84,8 @@ struct Record<'a> {
     address: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<u64>,
 }
 
 impl Audit {
@@ -101,6 +105,7 @@ impl Audit {
             handle: facts.handle.map(|handle| handle.to_string()),
             address: facts.address,
             reason: facts.reason,
+            replicas: facts.replicas,
         };
         self.lines.write(json::line(&record));
     }

@@ -197,6 +197,7 @@ impl Upstreams {
             handle: session.map(|session| session.handle),
             address: Some(request.client),
             reason: Some(name.as_str()),
+            ..Facts::default()
         };
         self.audit.record(Event::IdentitySpoofed, &facts);
     }

@@ -168,7 +168,7 @@ async fn a_record_is_gone_when_its_time_is_over(store: Arc<dyn Store>) {
     store.create(&used_up.session()).await.unwrap();
     store.touch(&used_up.handle, touch(1_700_000_060, past)).await.unwrap();
     assert_eq!(store.load(&used_up.handle).await.unwrap().record, None);
-    assert!(!store.remove(&used_up.handle, &used_up.account).await.unwrap());
+    assert!(!store.remove(&used_up.handle, &used_up.account).await.unwrap().existed);
 }
 
 async fn an_expired_handle_is_free_again(store: Arc<dyn Store>) {
@@ -182,10 +182,10 @@ async fn a_removed_session_is_gone_and_no_other(store: Arc<dyn Store>) {
     let (one, other) = (Sample::new(1), Sample::new(2));
     store.create(&one.session()).await.unwrap();
     store.create(&other.session()).await.unwrap();
-    assert!(store.remove(&one.handle, &one.account).await.unwrap());
+    assert!(store.remove(&one.handle, &one.account).await.unwrap().existed);
     assert_eq!(store.load(&one.handle).await.unwrap().record, None);
     assert_eq!(store.load(&other.handle).await.unwrap().record, Some(other.record));
-    assert!(!store.remove(&one.handle, &one.account).await.unwrap());
+    assert!(!store.remove(&one.handle, &one.account).await.unwrap().existed);
 }
 
 /// From the record of `Sample::new(1)` to another of another length.

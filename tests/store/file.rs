@@ -40,7 +40,7 @@ async fn what_was_done_is_there_when_the_file_is_opened_again() {
     for sample in [&used, &removed] {
         store.create(&sample.session()).await.unwrap();
     }
-    assert!(store.remove(&removed.handle, &removed.account).await.unwrap());
+    assert!(store.remove(&removed.handle, &removed.account).await.unwrap().existed);
     assert!(store.touch(&used.handle, touch(1_700_000_060, used.ends_at)).await.unwrap());
     drop(store);
     let store = open_file(&path);

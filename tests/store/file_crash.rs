@@ -57,7 +57,7 @@ async fn come_and_go(store: Arc<dyn Store>) {
         assert!(store.touch(&sample.handle, touch(1_700_000_060, sample.ends_at)).await.unwrap());
         if n % 3 == 0 {
             say('?', &sample.handle);
-            assert!(store.remove(&sample.handle, &sample.account).await.unwrap());
+            assert!(store.remove(&sample.handle, &sample.account).await.unwrap().existed);
             say('-', &sample.handle);
         }
     }

@@ -85,7 +85,7 @@ async fn a_session_in_a_slot_that_moves_is_made_used_and_ended() {
     store.create(&sample.session()).await.unwrap();
     assert!(store.touch(&sample.handle, touch(1_700_000_060, sample.ends_at)).await.unwrap());
     assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(record(1_700_000_060, 200)));
-    assert!(store.remove(&sample.handle, &sample.account).await.unwrap());
+    assert!(store.remove(&sample.handle, &sample.account).await.unwrap().existed);
     store.create(&sample.session()).await.unwrap();
     cluster.end_migrating(slot, from, to);
     assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record.clone()));

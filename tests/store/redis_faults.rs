@@ -134,7 +134,7 @@ async fn a_restart_between_two_requests_is_not_noticed() {
     server.restart();
     assert!(store.touch(&sample.handle, touch(1_700_000_060, sample.ends_at)).await.unwrap());
     server.restart();
-    assert!(store.remove(&sample.handle, &sample.account).await.unwrap());
+    assert!(store.remove(&sample.handle, &sample.account).await.unwrap().existed);
 }
 
 #[tokio::test]
@@ -266,7 +266,7 @@ async fn a_full_redis_refuses_logins_and_knows_its_sessions() {
     assert_eq!(store.create(&Sample::new(2).session()).await.unwrap_err().kind, Trouble::Full);
     assert_eq!(store.load(&sample.handle).await.unwrap().record, Some(sample.record));
     assert_eq!(store.load(&Handle::new([2; 16])).await.unwrap().record, None);
-    assert!(store.remove(&sample.handle, &sample.account).await.unwrap());
+    assert!(store.remove(&sample.handle, &sample.account).await.unwrap().existed);
 }
 
 #[tokio::test]

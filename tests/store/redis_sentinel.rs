@@ -5,9 +5,10 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use foregate::base::clock::Stopwatch;
 use foregate::base::secret::Secret;
 use foregate::config::{CertificateFiles, ClientTls, RedisAddress, RedisUrl, StoreUrl};
-use foregate::store::{Store, Trouble, Unavailable};
+use foregate::store::{Removed, Store, Trouble, Unavailable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -81,6 +82,42 @@ async fn a_killed_master_is_missed_until_a_majority_names_another() {
     for n in 0..30 {
         assert!(store.load(&Sample::new(n).handle).await.unwrap().record.is_some());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_that_a_failover_has_forgotten_is_made_again() {
+    let mut sentinels = Sentinels::start();
+    let (store, other) = (hasty(sentinels.url()), hasty(sentinels.url()));
+    let (ended, kept) = (Sample::new(1), Sample::new(2));
+    for sample in [&ended, &kept] {
+        store.create(&sample.session()).await.unwrap();
+    }
+    sentinels.wait_for_replicas();
+    for replica in &sentinels.servers[1..] {
+        replica.pause();
+    }
+    let removed = store.remove(&ended.handle, &ended.account).await.unwrap();
+    assert_eq!(removed, Removed { existed: true, replicas: Some(0) });
+    sentinels.servers[0].kill();
+    for replica in &sentinels.servers[1..] {
+        replica.resume();
+    }
+    let waited = Stopwatch::start();
+    let mut was_back = false;
+    loop {
+        assert!(waited.elapsed() < 3 * AMPLE, "it is not made again");
+        let here = store.load(&ended.handle).await.map(|loaded| loaded.record);
+        assert!(here.is_ok_and(|record| record.is_none()), "whoever made it does not forget it");
+        match other.load(&ended.handle).await.map(|loaded| loaded.record) {
+            Ok(Some(_)) => was_back = true,
+            Ok(None) if sentinels.elected().is_some() => break,
+            Ok(None) | Err(_) => {}
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    report(&format!("a forgotten logout: made again after {:?}, was back: {was_back}", waited.elapsed()));
+    let removed = store.remove(&kept.handle, &kept.account).await.unwrap();
+    assert_eq!(removed, Removed { existed: true, replicas: Some(1) });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

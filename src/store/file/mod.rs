@@ -25,7 +25,7 @@ pub(super) use opening::probe;
 
 use super::tether::Mooring;
 use super::{
-    Answer, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Replaced, Store, Touch,
+    Answer, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch,
     Transition, Unavailable,
 };
 use crate::base::clock::Clock;
@@ -113,9 +113,9 @@ impl Store for FileStore {
         Box::pin(self.read(move |shelf| shelf.touch(&handle, touch)))
     }
 
-    fn remove<'a>(&'a self, handle: &'a Handle, _account: &'a str) -> Answer<'a, bool> {
+    fn remove<'a>(&'a self, handle: &'a Handle, _account: &'a str) -> Answer<'a, Removed> {
         let removal = self.in_time(self.writer.perform(Change::TakeOff(*handle)));
-        Box::pin(async { Ok(removal.await? == Replaced::Done) })
+        Box::pin(async { Ok(Removed::here(removal.await? == Replaced::Done)) })
     }
 
     fn replace<'a>(&'a self, handle: &'a Handle, transition: Transition<'a>) -> Answer<'a, Replaced> {

@@ -10,6 +10,7 @@ mod keys;
 mod lane;
 mod node;
 mod pool;
+mod revocations;
 mod script;
 mod topology;
 mod tracking;
@@ -20,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use deadpool_redis::redis::{RedisError, RedisResult, Value, cmd};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
@@ -28,7 +30,7 @@ use crate::config;
 use crate::outgoing::TlsError;
 
 use super::{
-    Answer, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Replaced, Store, Touch,
+    Answer, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch,
     Transition, Unavailable,
 };
 
@@ -36,6 +38,7 @@ use dial::{Patience, Transport};
 use keys::Keys;
 use lane::Question;
 use pool::Order;
+use revocations::Revocations;
 use script::{Scripts, Swapped};
 use topology::{Scanned, Topology};
 use tracking::Tracking;
@@ -52,8 +55,10 @@ const MOST_MEMBERS: usize = 10_000;
 pub(super) struct RedisStore {
     keys: Arc<Keys>,
     scripts: Scripts,
-    topology: Topology,
+    topology: Arc<Topology>,
     tracking: Option<Tracking>,
+    revocations: Arc<Revocations>,
+    repeater: OnceLock<AbortOnDropHandle<()>>,
     command_timeout: Duration,
 }
 
@@ -74,13 +79,18 @@ impl RedisStore {
         Ok(Self {
             keys,
             scripts: Scripts::new(),
-            topology: Topology::new(url, config, random, tracking.as_ref())?,
+            topology: Arc::new(Topology::new(url, config, random, tracking.as_ref())?),
             tracking,
+            revocations: Arc::default(),
+            repeater: OnceLock::new(),
             command_timeout: config.command_timeout,
         })
     }
 
     async fn look_up(&self, handle: &Handle) -> RedisResult<Loaded> {
+        if self.repeater.get().is_some() && self.revocations.has(handle) {
+            return Ok(Loaded { record: None, tether: None });
+        }
         let (key, patience) = (self.keys.session(handle), Patience::of(self.command_timeout));
         let (tether, mut get) = (OnceLock::new(), cmd("GET"));
         let question = Question { command: get.arg(&key), tether: Some(&tether) };
@@ -89,6 +99,7 @@ impl RedisStore {
     }
 
     async fn put(&self, session: &NewSession<'_>, patience: Patience) -> Result<(), Unavailable> {
+        self.revocations.forget(session.handle);
         let index = self.keys.index(session.account);
         let indexed = self.scripts.index(&index, session);
         let _: bool = self.topology.run(&index, Order::Script(&indexed), patience).await?;
@@ -115,12 +126,16 @@ impl RedisStore {
         handle: &Handle,
         account: &str,
         patience: Patience,
-    ) -> Result<bool, Unavailable> {
-        let (key, index) = (self.keys.session(handle), self.keys.index(account));
-        let removed = self.topology.run(&key, Order::Command(cmd("DEL").arg(&key)), patience).await?;
-        let mut forget = cmd("ZREM");
-        forget.arg(&index).arg(handle.to_string());
-        let _: bool = self.topology.run(&index, Order::Command(&forget), patience).await?;
+    ) -> Result<Removed, Unavailable> {
+        let removed = take_off(&self.topology, &self.keys, (handle, account), patience).await?;
+        if self.topology.has_replicas() {
+            self.revocations.add(*handle, account);
+            self.repeater.get_or_init(|| {
+                let (topology, keys) = (Arc::clone(&self.topology), Arc::clone(&self.keys));
+                let repeating = repeat(topology, keys, Arc::clone(&self.revocations));
+                AbortOnDropHandle::new(tokio::spawn(repeating))
+            });
+        }
         Ok(removed)
     }
 
@@ -138,6 +153,44 @@ impl RedisStore {
     /// How long what writes to `handle`'s record may take.
     fn patience(&self, handle: &Handle) -> Patience {
         self.topology.patience(&self.keys.session(handle))
+    }
+}
+
+async fn take_off(
+    topology: &Topology,
+    keys: &Keys,
+    (handle, account): (&Handle, &str),
+    patience: Patience,
+) -> Result<Removed, Unavailable> {
+    let (key, index) = (keys.session(handle), keys.index(account));
+    let mut delete = cmd("DEL");
+    delete.arg(&key);
+    let removed = if topology.has_replicas() {
+        let (existed, replicas) = topology.run(&key, Order::Confirmed(&delete), patience).await?;
+        Removed { existed, replicas: Some(replicas) }
+    } else {
+        Removed::here(topology.run(&key, Order::Command(&delete), patience).await?)
+    };
+    let mut forget = cmd("ZREM");
+    forget.arg(&index).arg(handle.to_string());
+    let _: bool = topology.run(&index, Order::Command(&forget), patience).await?;
+    Ok(removed)
+}
+
+/// Takes off again what a new master may have from before. What fails is tried again with the next: a master that
+/// does not answer is about to be replaced.
+async fn repeat(topology: Arc<Topology>, keys: Arc<Keys>, revocations: Arc<Revocations>) {
+    let Some(mut masters) = topology.masters() else { return };
+    while masters.changed().await.is_ok() {
+        let (mut repeated, all) = (0, revocations.all());
+        for (handle, account) in &all {
+            let patience = topology.patience(&keys.session(handle));
+            let taken_off = in_time(patience, take_off(&topology, &keys, (handle, account), patience)).await;
+            repeated += usize::from(taken_off.is_ok_and(|removed| removed.existed));
+        }
+        if repeated > 0 {
+            tracing::warn!(repeated, "sessions that a failover had brought back were ended again");
+        }
     }
 }
 
@@ -164,7 +217,7 @@ impl Store for RedisStore {
         Box::pin(in_time(patience, self.record_use(handle, touch, patience)))
     }
 
-    fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, bool> {
+    fn remove<'a>(&'a self, handle: &'a Handle, account: &'a str) -> Answer<'a, Removed> {
         let patience = self.patience(handle);
         Box::pin(in_time(patience, self.take_off(handle, account, patience)))
     }

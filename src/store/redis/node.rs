@@ -1,6 +1,9 @@
 //! One Redis server: the lanes and the pool of connections to it.
 
+use std::sync::Arc;
+
 use deadpool_redis::redis::{FromRedisValue, RedisResult, cmd};
+use tokio::sync::watch;
 
 use crate::base::random::Random;
 use crate::config;
@@ -23,6 +26,8 @@ pub(super) struct Plan {
     pub(super) tracking: Option<Tracking>,
     pub(super) config: config::Store,
     pub(super) random: Random,
+    /// Hears when other servers than before are the masters.
+    pub(super) masters: Arc<watch::Sender<()>>,
 }
 
 /// A server. Its connections end with it.
@@ -58,7 +63,9 @@ impl Node {
     ) -> RedisResult<T> {
         match order {
             Order::LookUp(question) => self.lanes.ask(question, patience).await,
-            Order::Command(_) | Order::Once(_) | Order::Script(_) => self.pool.run(order).await,
+            Order::Command(_) | Order::Confirmed(_) | Order::Once(_) | Order::Script(_) => {
+                self.pool.run(order).await
+            }
         }
     }
 

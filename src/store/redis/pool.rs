@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use deadpool::managed::{self, Object, PoolError};
-use deadpool_redis::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, cmd};
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{
+    Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value, cmd,
+};
 
 use crate::config::Store;
 
 use super::connect::{Connection, Connector, Verdict};
 use super::lane::Question;
+
+/// How long a revocation waits for a replica.
+const REPLICA_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a server is asked to do.
 #[derive(Clone, Copy)]
@@ -17,6 +23,8 @@ pub(super) enum Order<'a> {
     LookUp(Question<'a>),
     /// A command that does no harm when it is done twice.
     Command(&'a Cmd),
+    /// Such a command; the answer is a pair with the number of replicas that have taken notice.
+    Confirmed(&'a Cmd),
     /// A command that is not repeated where its answer was lost.
     Once(&'a Cmd),
     /// A script; none does harm when it is run twice. Sent by its digest, and in full where Redis has
@@ -34,6 +42,11 @@ impl<'a> Order<'a> {
         match self {
             Self::LookUp(Question { command, .. }) | Self::Command(command) | Self::Once(command) => {
                 command.query_async(&mut connection.wire).await
+            }
+            Self::Confirmed(command) => {
+                let answer = command.query_async(&mut connection.wire).await?;
+                let replicas = replicas(&mut connection.wire).await?;
+                Ok(T::from_redis_value(Value::Array(vec![answer, replicas]))?)
             }
             Self::Script(script) => script.invoke_async(&mut connection.wire).await,
         }
@@ -84,7 +97,7 @@ impl Pool {
     pub(super) async fn run<T: FromRedisValue>(&self, order: Order<'_>) -> RedisResult<T> {
         let answer = self.lease().await?.run(&order).await;
         match (&order, &answer) {
-            (Order::LookUp(_) | Order::Command(_) | Order::Script(_), Err(error))
+            (Order::LookUp(_) | Order::Command(_) | Order::Confirmed(_) | Order::Script(_), Err(error))
                 if error.is_connection_dropped() =>
             {
                 self.lease().await?.run(&order).await
@@ -101,6 +114,18 @@ impl Pool {
     async fn lease(&self) -> RedisResult<Lease<'_>> {
         let connection = self.connections.get().await.map_err(refused)?;
         Ok(Lease { connector: self.connections.manager(), connection: Some(connection) })
+    }
+}
+
+/// How many replicas have what was last written over `wire`, once one has or it takes too long; none where the server
+/// does not let us ask.
+async fn replicas(wire: &mut MultiplexedConnection) -> RedisResult<Value> {
+    match cmd("WAIT").arg(1).arg(REPLICA_PATIENCE.as_millis()).query_async(wire).await {
+        Err(error) if matches!(error.kind(), ErrorKind::Server(_)) => {
+            tracing::warn!(%error, "no replica can be asked whether it knows of a revocation (+wait)");
+            Ok(Value::Int(0))
+        }
+        answer => answer,
     }
 }
 

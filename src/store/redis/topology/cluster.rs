@@ -11,6 +11,7 @@ use std::time::Duration;
 use deadpool_redis::redis::{
     ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, cmd,
 };
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
@@ -161,6 +162,10 @@ impl Cluster {
         answer
     }
 
+    pub(super) fn masters(&self) -> watch::Receiver<()> {
+        self.shared.plan.masters.subscribe()
+    }
+
     pub(super) fn patience(&self, key: &str) -> Patience {
         let map = self.shared.board.view().and_then(Result::ok);
         match map.as_ref().and_then(|map| map.owner(slots::slot(key))) {
@@ -281,6 +286,11 @@ impl Map {
         self.owners[usize::from(slot)].map(|index| &self.masters[index])
     }
 
+    fn has_the_masters_of(&self, other: &Self) -> bool {
+        self.masters.len() == other.masters.len()
+            && self.masters.iter().all(|one| other.masters.iter().any(|another| Arc::ptr_eq(one, another)))
+    }
+
     fn by_first_slot(&self) -> BTreeMap<usize, &Arc<Member>> {
         let first = |index: usize| self.owners.iter().position(|owner| *owner == Some(index));
         let masters = self.masters.iter().enumerate();
@@ -306,9 +316,13 @@ fn nobody_owns(slot: u16) -> RedisError {
 async fn watch(shared: Arc<Shared>) {
     let mut turns = shared.board.turns(shared.plan.random);
     loop {
-        let map = shared.look().await;
-        if map.is_ok() || !matches!(shared.board.view(), Some(Ok(_))) {
+        let (map, before) = (shared.look().await, shared.board.view().and_then(Result::ok));
+        let changed = matches!((&map, &before), (Ok(map), Some(before)) if !map.has_the_masters_of(before));
+        if map.is_ok() || before.is_none() {
             shared.board.post(map);
+        }
+        if changed {
+            shared.plan.masters.send_replace(());
         }
         turns.next(MAX_AGE).await;
     }

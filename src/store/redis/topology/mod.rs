@@ -7,7 +7,10 @@ mod election;
 mod sentinel;
 mod slots;
 
+use std::sync::Arc;
+
 use deadpool_redis::redis::{FromRedisValue, RedisResult, cmd};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::base::random::Random;
@@ -55,6 +58,7 @@ impl Topology {
             tracking: tracking.cloned(),
             config: config.clone(),
             random,
+            masters: Arc::new(watch::Sender::new(())),
         };
         let single = |way| Self::Single(Box::new(plan(Role::Any).node(way)));
         Ok(match &url.address {
@@ -84,6 +88,23 @@ impl Topology {
             Self::Single(node) => node.run(order, patience).await,
             Self::Sentinel(sentinel) => sentinel.run(order, patience).await,
             Self::Cluster(cluster) => cluster.run(key, order, patience).await,
+        }
+    }
+
+    /// Whether what a master acknowledges may be lost with it, and another takes its place.
+    pub(super) fn has_replicas(&self) -> bool {
+        match self {
+            Self::Single(_) => false,
+            Self::Sentinel(_) | Self::Cluster(_) => true,
+        }
+    }
+
+    /// Hears when other servers than before are the masters; `None` where that cannot be.
+    pub(super) fn masters(&self) -> Option<watch::Receiver<()>> {
+        match self {
+            Self::Single(_) => None,
+            Self::Sentinel(sentinel) => Some(sentinel.masters()),
+            Self::Cluster(cluster) => Some(cluster.masters()),
         }
     }
 

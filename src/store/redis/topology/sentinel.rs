@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{FromRedisValue, PushInfo, PushKind, RedisError, RedisResult, cmd};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::base::clock::Stopwatch;
@@ -83,6 +83,10 @@ impl Sentinel {
         answer
     }
 
+    pub(super) fn masters(&self) -> watch::Receiver<()> {
+        self.shared.plan.masters.subscribe()
+    }
+
     pub(super) fn patience(&self) -> Patience {
         match self.shared.board.view() {
             Some(Ok(master)) => master.patience(),
@@ -126,6 +130,7 @@ async fn watch(shared: Arc<Shared>) {
                 tracing::info!(%master, "the sentinels name a master of the session store");
                 let way = shared.transport.to(master.clone());
                 shared.board.post(Ok(Arc::new(shared.plan.node(way))));
+                shared.plan.masters.send_replace(());
                 present = Some(master);
             }
             Outcome::Open => {}
