@@ -13,6 +13,7 @@ mod foreign;
 mod help;
 mod identity;
 mod limits;
+mod live;
 mod login;
 mod outage;
 mod pages;

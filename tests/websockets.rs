@@ -3,67 +3,14 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use crate::support::client::Jar;
-use crate::support::proxy::{ALICE, BOB, HOST, Proxy, proxy};
+use crate::support::proxy::{ALICE, BOB, HOST, proxy};
 use crate::support::report;
-use crate::support::upstream::{Line, Received, Upstream, answer, upstream};
-
-/// The key of RFC 6455 §1.3, and what it is answered.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+use crate::support::upstream::{Upstream, answer, upstream};
+use crate::support::websocket::{ACCEPT, KEY, asking, echo, granting, opened, read_all, read_head};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-
-fn asking(path: &str, jar: &Jar) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {}\r\nConnection: keep-alive, Upgrade\r\n\
-         Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\
-         Sec-WebSocket-Protocol: chat\r\n\r\n",
-        jar.header()
-    )
-}
-
-fn granting() -> String {
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {ACCEPT}\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
-    )
-}
-
-/// Answers as long as it is asked.
-async fn echo(_: Received, mut line: Line) {
-    line.send(granting()).await;
-    let (mut reader, mut writer) = line.stream.split();
-    let _ = tokio::io::copy(&mut reader, &mut writer).await;
-    let _ = writer.shutdown().await;
-}
-
-async fn read_head(stream: &mut TlsStream<TcpStream>) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let byte = tokio::time::timeout(PATIENCE, stream.read_u8()).await.expect("a head in time");
-        head.push(byte.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&head))));
-    }
-    String::from_utf8(head).unwrap()
-}
-
-async fn read_all(stream: &mut TlsStream<TcpStream>) -> Vec<u8> {
-    let mut all = Vec::new();
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("an end in time");
-    all
-}
-
-/// A tunnel that is open.
-async fn opened(proxy: &Proxy, jar: &Jar) -> TlsStream<TcpStream> {
-    let mut stream = proxy.client().connect(b"http/1.1").await;
-    stream.write_all(asking("/chat", jar).as_bytes()).await.unwrap();
-    let head = read_head(&mut stream).await;
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    stream
-}
 
 #[tokio::test]
 async fn a_handshake_becomes_a_tunnel_and_its_headers_are_ours() {
@@ -212,12 +159,12 @@ async fn either_end_that_goes_takes_the_other_with_it() {
     let proxy = proxy(&upstream).start();
     let alice = proxy.logged_in(ALICE).await;
 
-    let mut stream = opened(&proxy, &alice).await;
+    let mut stream = opened(&proxy, "/chat", &alice).await;
     stream.write_all(b"stay").await.unwrap();
     drop(stream);
     tokio::time::timeout(PATIENCE, is_gone.recv()).await.expect("the upstream hears of it").unwrap();
 
-    let mut stream = opened(&proxy, &alice).await;
+    let mut stream = opened(&proxy, "/chat", &alice).await;
     stream.write_all(b"quit").await.unwrap();
     assert_eq!(read_all(&mut stream).await, b"");
 }
@@ -231,7 +178,7 @@ async fn half_of_a_tunnel_goes_on_when_the_other_has_ended() {
     })
     .await;
     let proxy = proxy(&upstream).start();
-    let mut stream = opened(&proxy, &proxy.logged_in(ALICE).await).await;
+    let mut stream = opened(&proxy, "/chat", &proxy.logged_in(ALICE).await).await;
     stream.write_all(&vec![b'x'; 100_000]).await.unwrap();
     stream.shutdown().await.unwrap();
     assert_eq!(read_all(&mut stream).await, b"100000 bytes, and then an end");
@@ -245,7 +192,7 @@ async fn a_receiver_that_does_not_read_holds_the_other_end_back() {
     })
     .await;
     let proxy = proxy(&upstream).start();
-    let mut stream = opened(&proxy, &proxy.logged_in(ALICE).await).await;
+    let mut stream = opened(&proxy, "/chat", &proxy.logged_in(ALICE).await).await;
     let piece = vec![0; 64 * 1024];
     let mut accepted = 0;
     while let Ok(written) = tokio::time::timeout(Duration::from_secs(1), stream.write(&piece)).await {
@@ -270,7 +217,7 @@ async fn a_stop_closes_tunnels_at_the_edge_of_a_frame() {
     })
     .await;
     let proxy = proxy(&upstream).start();
-    let mut stream = opened(&proxy, &proxy.logged_in(ALICE).await).await;
+    let mut stream = opened(&proxy, "/chat", &proxy.logged_in(ALICE).await).await;
     let mut begun = [0; 4];
     stream.read_exact(&mut begun).await.unwrap();
     proxy.stop();

@@ -24,7 +24,7 @@ use crate::listener::{BindError, BindSocketError, CertificateError, Ending, List
 use crate::outgoing::TlsError;
 use crate::pages::{Pages, PagesError};
 use crate::policy::{OwnCookies, StrictTransport};
-use crate::session::{FormTokens, SessionMemory, Sessions, Surroundings, Toucher};
+use crate::session::{FormTokens, SessionMemory, Sessions, Surroundings, Toucher, Watchman};
 use crate::store::{self, Breaker, Observed, Store};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Logs, Metrics};
 use crate::upstream::{self, BodyLimits, IdentityWriter, Tunnels, Upstreams};
@@ -61,6 +61,7 @@ pub struct App {
 #[derive(Debug)]
 struct Background {
     toucher: Toucher,
+    watchman: Watchman,
     store: Arc<dyn Store>,
     upstreams: Arc<Upstreams>,
     users: Option<Arc<LocalUsers>>,
@@ -200,6 +201,7 @@ impl App {
 impl Background {
     fn start(self, tasks: &TaskTracker, stop: &CancellationToken) {
         tasks.spawn(self.toucher.run(stop.clone()));
+        tasks.spawn(self.watchman.run(stop.clone()));
         let (upstreams, until) = (self.upstreams, stop.clone());
         tasks.spawn(async move { upstreams.sweep(until).await });
         if let Some(users) = self.users {
@@ -247,6 +249,7 @@ fn gateway(
     };
     let (sessions, toucher) = Sessions::new(&config.session, &secrets, around);
     let (sessions, own_cookies) = (Arc::new(sessions), OwnCookies::new(&config.session.cookie.name));
+    let watchman = sessions.watchman();
     let users = local_users(config)?;
     let pages = Arc::new(Pages::new(&config.server.prefix, &config.login).map_err(StartError::Pages)?);
     let limits = &config.server.limits;
@@ -255,6 +258,8 @@ fn gateway(
         own_cookies: own_cookies.clone(),
         body_limits: BodyLimits { bytes: limits.body_bytes, silence: limits.body_idle_timeout },
         tunnels,
+        live: sessions.live(),
+        activity: config.session.activity,
         audit: audit.clone(),
         metrics: Arc::clone(metrics),
     };
@@ -291,7 +296,7 @@ fn gateway(
             header_count: limits.header_count,
         },
     });
-    Ok((Arc::new(gateway), Background { toucher, store, upstreams, users, audit }))
+    Ok((Arc::new(gateway), Background { toucher, watchman, store, upstreams, users, audit }))
 }
 
 fn session_secrets(config: &Config, world: &World) -> Result<Secrets, StartError> {

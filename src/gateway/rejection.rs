@@ -37,6 +37,7 @@ impl From<ForwardError> for Rejection {
             ForwardError::Body(BodyFault::TooLarge) => Problem::TooLarge,
             ForwardError::Body(BodyFault::TooSlow) => Problem::RequestTimeout,
             ForwardError::Identity(_) => Problem::InternalError,
+            ForwardError::SessionOver => Problem::LoginRequired,
             ForwardError::Connect(_)
             | ForwardError::Tls(_)
             | ForwardError::ConnectTimeout

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio_util::sync::CancellationToken;
 
 /// What a stream of bytes may fail with.
 pub type BodyError = Box<dyn Error + Send + Sync>;
@@ -19,6 +20,7 @@ type Stream = Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send>>;
 pub struct Body {
     content: Content,
     watcher: Option<Box<dyn Watcher>>,
+    cut_off: Option<CancellationToken>,
 }
 
 #[derive(Default)]
@@ -46,7 +48,7 @@ impl Body {
 
     /// One piece.
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self { content: Content::Whole(bytes.into()), watcher: None }
+        Self { content: Content::Whole(bytes.into()), ..Self::default() }
     }
 
     /// A stream.
@@ -56,7 +58,7 @@ impl Body {
         B::Error: Into<BodyError>,
     {
         use http_body_util::BodyExt;
-        Self { content: Content::Stream(Box::pin(body.map_err(Into::into))), watcher: None }
+        Self { content: Content::Stream(Box::pin(body.map_err(Into::into))), ..Self::default() }
     }
 
     /// The same body, watched; a body has one watcher.
@@ -66,6 +68,16 @@ impl Body {
             self.tell_end();
         }
         self
+    }
+
+    /// The same body, to be broken off visibly at `over`, however far it has come and whoever holds it up.
+    pub fn cut_off_at(self, over: CancellationToken) -> Self {
+        Self { cut_off: Some(over), ..self }
+    }
+
+    /// When whoever sends it has to break it off; `None`: never.
+    pub fn cut_off(&self) -> Option<&CancellationToken> {
+        self.cut_off.as_ref()
     }
 
     fn tell_end(&mut self) {

@@ -84,6 +84,9 @@ impl<H: Handler> Connections<H> {
             let (handler, under_way) = (handler.clone(), requests.request());
             async move {
                 let answer = answer_boxed(&handler, request, peer).await;
+                if let Some(over) = answer.body().cut_off() {
+                    under_way.cut_off_at(over.clone());
+                }
                 Ok::<_, Infallible>(answer.map(|body| Held { body, _until_the_end: under_way }))
             }
         });
@@ -170,6 +173,8 @@ impl Drive {
         let mut finishing = false;
         loop {
             tokio::select! {
+                // In this order: an answer that has just begun may have to be broken off.
+                biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
                         tracing::debug!(client = %self.peer.address, %error, "a connection ended badly");
@@ -183,6 +188,10 @@ impl Drive {
                     self.limits.idle_timeout = self.limits.idle_timeout.min(FAREWELL);
                 }
                 () = self.ending.abort.cancelled() => return,
+                () = self.watch.cut_off() => {
+                    tracing::debug!(client = %self.peer.address, "a connection is closed: its answer is broken off");
+                    return;
+                }
                 why = self.watch.overdue(&self.limits) => {
                     tracing::debug!(client = %self.peer.address, ?why, "a connection is closed: it took too long");
                     return;

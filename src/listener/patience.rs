@@ -4,15 +4,16 @@
 //! outside: its stream notes when bytes come and when they cannot leave, its requests note when they begin and
 //! end, and [`Watch::overdue`] sleeps until one of them has taken too long.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::base::clock::Stopwatch;
 use crate::config::Limits;
@@ -33,6 +34,8 @@ struct State {
     /// Since when the client takes nothing of what is to be written; [`NEVER`] where it does.
     blocked_since: AtomicU64,
     changed: Mutex<Option<Waker>>,
+    /// When the answer under way is to be broken off.
+    cut_off: Mutex<Option<Pin<Box<WaitForCancellationFutureOwned>>>>,
 }
 
 /// Whether the first byte after a request begins a head.
@@ -73,6 +76,7 @@ impl Watch {
             head_since: AtomicU64::new(NEVER),
             blocked_since: AtomicU64::new(NEVER),
             changed: Mutex::new(None),
+            cut_off: Mutex::new(None),
         }))
     }
 
@@ -112,7 +116,7 @@ impl Watch {
     }
 
     fn wake(&self) {
-        if let Some(waker) = self.0.changed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(waker) = locked(&self.0.changed).take() {
             waker.wake();
         }
     }
@@ -149,23 +153,45 @@ impl Watch {
         }
     }
 
+    /// Ends when the answer under way is to be broken off. An answer that begins wakes nobody: this is to be polled
+    /// whenever the requests have been.
+    pub(super) async fn cut_off(&self) {
+        poll_fn(|context| match &mut *locked(&self.0.cut_off) {
+            Some(over) => over.as_mut().poll(context),
+            None => Poll::Pending,
+        })
+        .await;
+    }
+
     /// Ends when the deadline is no longer `known`.
     async fn changed(&self, known: Option<u64>, limits: &Limits) {
         poll_fn(|context| {
-            *self.0.changed.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+            *locked(&self.0.changed) = Some(context.waker().clone());
             if self.deadline(limits).map(|(at, _)| at) == known { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
     }
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A request that is under way.
 #[derive(Debug)]
 pub(super) struct InRequest(Watch);
 
+impl InRequest {
+    /// Its answer is to be broken off at `over`.
+    pub(super) fn cut_off_at(&self, over: CancellationToken) {
+        *locked(&self.0.0.cut_off) = Some(Box::pin(over.cancelled_owned()));
+    }
+}
+
 impl Drop for InRequest {
     fn drop(&mut self) {
         let state = &self.0.0;
+        *locked(&state.cut_off) = None;
         state.idle_since.store(self.0.now(), Ordering::SeqCst);
         state.requests.fetch_sub(1, Ordering::SeqCst);
         self.0.wake();

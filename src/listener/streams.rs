@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::rt::Executor;
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -37,6 +38,8 @@ struct Pace {
     started: Stopwatch,
     /// Since when (milliseconds) the next piece waits to be asked for; [`NOT`] where the upstream is waited for.
     waiting_since: AtomicU64,
+    /// When the answer is to be broken off, once that is known.
+    cut_off: SetOnce<CancellationToken>,
 }
 
 const NOT: u64 = u64::MAX;
@@ -52,6 +55,11 @@ impl Pace {
 
     fn is_not_waiting(&self) {
         self.waiting_since.store(NOT, Ordering::Relaxed);
+    }
+
+    /// Ends when the answer is to be broken off.
+    async fn cut_off(&self) {
+        self.cut_off.wait().await.cancelled().await;
     }
 
     /// Ends when the client has taken nothing for `patience`.
@@ -75,13 +83,18 @@ where
 {
     fn execute(&self, stream: F) {
         let (abort, patience) = (self.abort.clone(), self.write_timeout);
-        let pace = Arc::new(Pace { started: Stopwatch::start(), waiting_since: AtomicU64::new(NOT) });
+        let pace = Arc::new(Pace {
+            started: Stopwatch::start(),
+            waiting_since: AtomicU64::new(NOT),
+            cut_off: SetOnce::new(),
+        });
         self.tasks.spawn(async move {
             let served = pin!(PACE.scope(Arc::clone(&pace), stream));
             let unless_stalled = async {
                 tokio::select! {
                     _ = served => {}
                     () = pace.stalled(patience) => tracing::debug!("a stream is reset: its client takes nothing"),
+                    () = pace.cut_off() => tracing::debug!("a stream is reset: its answer is broken off"),
                 }
             };
             abort.run_until_cancelled_owned(unless_stalled).await;
@@ -102,6 +115,10 @@ impl Paced {
         let pace = PACE.try_with(Arc::clone).ok();
         if let Some(pace) = &pace {
             pace.is_waiting();
+            if let Some(over) = body.cut_off() {
+                // A stream has one answer.
+                let _ = pace.cut_off.set(over.clone());
+            }
         }
         Self { body, pace }
     }

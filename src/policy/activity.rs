@@ -14,3 +14,8 @@ pub fn counts_as_use(rule: &config::Route, activity: Activity, method: &Method, 
     };
     rule.touch && by_a_person
 }
+
+/// Whether what a client sends on a WebSocket of this route does: it is the page that sends it, whoever asked it to.
+pub fn frames_count_as_use(rule: &config::Route, activity: Activity) -> bool {
+    rule.touch && activity == Activity::Requests
+}

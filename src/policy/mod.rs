@@ -7,7 +7,7 @@ mod return_to;
 mod upstream_cookies;
 
 pub use access::{Decision, Permit, Route, decide};
-pub use activity::counts_as_use;
+pub use activity::{counts_as_use, frames_count_as_use};
 pub use response::{StrictTransport, keep_private};
 pub use return_to::{ReturnTo, login_location};
 pub use upstream_cookies::OwnCookies;

@@ -148,6 +148,9 @@ impl Directory {
         self.lookup.memory.changed(handle);
         let removed = self.lookup.store.remove(handle, account).await;
         self.lookup.memory.changed(handle);
+        if removed.is_ok() {
+            self.lookup.memory.riders.end(handle);
+        }
         removed
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 
 use super::flights::{Flights, Turn};
+use super::live::Riders;
 use super::opened::Opened;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
@@ -37,6 +38,8 @@ pub(super) struct Memory<V> {
     /// Nothing is used for longer, should word of a change be lost; zero where nothing is remembered.
     max_age: Duration,
     clock: Clock,
+    /// Who rides on sessions hears of changes too.
+    pub(super) riders: Arc<Riders>,
 }
 
 /// What a look-up came to.
@@ -62,6 +65,7 @@ impl<V: Clone> Memory<V> {
             flights: Flights::new(),
             max_age: if config.enabled { config.max_age } else { Duration::ZERO },
             clock,
+            riders: Arc::default(),
         }
     }
 
@@ -135,6 +139,7 @@ impl<V: Clone + Send + Sync> Changes for Memory<V> {
         self.flights.spoil(handle, || {
             self.known.remove(handle);
         });
+        self.riders.changed(handle);
     }
 }
 

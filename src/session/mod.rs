@@ -9,6 +9,7 @@ mod flights;
 mod forms;
 mod id;
 mod limit;
+mod live;
 mod lookup;
 mod memory;
 mod opened;
@@ -19,6 +20,7 @@ mod sessions;
 pub mod testing;
 mod touch;
 mod value;
+mod watchman;
 
 use std::time::Duration;
 
@@ -29,9 +31,11 @@ pub use cookie::SessionCookie;
 pub use directory::Directory;
 pub use forms::{FormBinding, FormTokens};
 pub use limit::BeginError;
+pub use live::{Live, Ride, Uses};
 pub use memory::SessionMemory;
 pub use sessions::{Finding, Found, NoSession, Sessions, Surroundings};
 pub use touch::Toucher;
+pub use watchman::Watchman;
 
 use crate::base::base64url;
 use crate::base::clock::Timestamp;

@@ -10,6 +10,7 @@ use super::carried::{Carried, Presented};
 use super::directory::Directory;
 use super::id::SessionId;
 use super::limit::Limit;
+use super::live::Live;
 use super::lookup::{self, Lookup};
 use super::memory::SessionMemory;
 use super::opened::{Opened, Standing};
@@ -17,6 +18,7 @@ use super::record::Records;
 use super::rotation::{Rotated, Rotation};
 use super::touch::{Notices, Toucher, touching};
 use super::value::{SignedValues, ValueFault};
+use super::watchman::Watchman;
 use super::{Lifetimes, Session, SessionCookie};
 use crate::base::clock::Clock;
 use crate::base::handle::Handle;
@@ -134,6 +136,17 @@ impl Sessions {
     /// All of them, seen from above.
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// For what rides on them.
+    pub fn live(&self) -> Live {
+        let riders = Arc::clone(&self.lookup.memory.riders);
+        Live::new(riders, self.notices.clone(), self.clock.clone(), Arc::clone(&self.metrics))
+    }
+
+    /// Who ends what rides on them: to be run by the caller.
+    pub fn watchman(&self) -> Watchman {
+        Watchman::new(self.lookup.clone())
     }
 
     /// The cookie that carries them.

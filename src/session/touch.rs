@@ -6,10 +6,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::forgotten_at;
 use super::opened::Opened;
 use super::record::{SEEN_OFFSET, seen_digits};
 use super::rotation::Rotation;
+use super::{Session, forgotten_at};
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
 use crate::store::Touch;
@@ -62,10 +62,14 @@ impl Notices {
     /// The session is used at `now`; recorded where the last recorded use is long enough ago.
     pub(super) fn used(&self, opened: &Opened, now: Timestamp) {
         let session = &opened.session;
-        let interval = session.touch_interval();
-        if now.since(session.last_seen_at) < interval || !opened.notice() {
-            return;
+        if now.since(session.last_seen_at) >= session.touch_interval() && opened.notice() {
+            self.record(session, now);
         }
+    }
+
+    /// Records a use at `now`, unless one is recorded by then that is hardly older.
+    pub(super) fn record(&self, session: &Session, now: Timestamp) {
+        let interval = session.touch_interval();
         let touch = Touch {
             offset: SEEN_OFFSET,
             digits: seen_digits(now),

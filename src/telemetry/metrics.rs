@@ -81,6 +81,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
     connections: Family<ListenerLabels, Gauge>,
+    rides: Gauge,
     certificate_expiry: Family<CertificateLabels, Gauge>,
     cookie_verdicts: Words,
     sessions_created: Family<ProviderLabels, Counter>,
@@ -170,6 +171,12 @@ impl Metrics {
                 histogram(),
             ),
             connections: add(all, "connections", "Connections that are open", Family::default()),
+            rides: add(
+                all,
+                "rides",
+                "WebSockets, streams and long transfers that end with their session",
+                Gauge::default(),
+            ),
             certificate_expiry: add(
                 all,
                 "certificate_expiry_seconds",
@@ -228,11 +235,17 @@ impl Metrics {
     }
 
     /// A connection is open until the result is dropped.
-    pub fn connection(&self, listener: &Arc<str>) -> OpenConnection {
+    pub fn connection(&self, listener: &Arc<str>) -> Counted {
         let labels = ListenerLabels { listener: Arc::clone(listener) };
         let gauge = self.connections.get_or_create_owned(&labels);
         gauge.inc();
-        OpenConnection(gauge)
+        Counted(gauge)
+    }
+
+    /// Something rides on a session until the result is dropped.
+    pub fn ride(&self) -> Counted {
+        self.rides.inc();
+        Counted(self.rides.clone())
     }
 
     /// A certificate for `name` ends at `at`.
@@ -303,11 +316,11 @@ impl Metrics {
     }
 }
 
-/// A connection that is counted.
+/// Something that is counted while it is there.
 #[derive(Debug)]
-pub struct OpenConnection(Gauge);
+pub struct Counted(Gauge);
 
-impl Drop for OpenConnection {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

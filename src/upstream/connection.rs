@@ -17,12 +17,13 @@ use tokio_util::either::Either;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::forward::ForwardError;
+use super::error::ForwardError;
 use super::pool::{Busy, Pool};
 use super::progress::Progress;
 use crate::config::ServerUrl;
 use crate::http::{Body, trailers};
 use crate::outgoing::TlsClient;
+use crate::session::Ride;
 
 /// What is spoken within TLS, as ALPN names it.
 pub(super) const ALPN: [&str; 1] = ["http/1.1"];
@@ -114,11 +115,12 @@ pub(super) struct Answer {
     body: Incoming,
     lease: Option<Lease>,
     request: Progress,
+    _ride: Option<Ride>,
 }
 
 impl Answer {
-    pub(super) fn new(body: Incoming, lease: Lease, request: Progress) -> Self {
-        let mut answer = Self { body, lease: Some(lease), request };
+    pub(super) fn new(body: Incoming, lease: Lease, request: Progress, ride: Option<Ride>) -> Self {
+        let mut answer = Self { body, lease: Some(lease), request, _ride: ride };
         if answer.body.is_end_stream() {
             answer.end();
         }

@@ -1,7 +1,7 @@
 //! Forwarding: chooses a server, sends the request, hands its answer back.
 
 use std::collections::HashMap;
-use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,18 +14,21 @@ use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{ALPN, Answer, Connection, Drivers, Lease, Server, connect};
-use super::identity::{IdentityWriter, UnfitForHeader};
-use super::intake::{BodyFault, BodyLimits, Verdict};
+use super::error::ForwardError;
+use super::identity::IdentityWriter;
+use super::intake::{BodyLimits, Verdict};
 use super::pool::Pool;
 use super::progress::Progress;
 use super::request::{self, Rewriter};
+use super::riding::Riding;
 use super::tunnel::{Ends, Tunnels};
 use crate::base::clock::Stopwatch;
-use crate::config;
+use crate::config::{self, Activity};
 use crate::http::websocket::{self, Handshake};
 use crate::http::{Body, Cleansed, RequestContext, Scheme, hop_by_hop};
 use crate::outgoing::{TlsClient, TlsError, TlsFiles};
 use crate::policy::{OwnCookies, Permit};
+use crate::session::{Live, Ride};
 use crate::telemetry::{Audit, Event, Facts, Metrics};
 
 /// How often idle connections are looked through.
@@ -53,6 +56,10 @@ pub struct Parts {
     pub body_limits: BodyLimits,
     /// Who owns WebSockets.
     pub tunnels: Tunnels,
+    /// What takes long rides on its session.
+    pub live: Live,
+    /// What counts as the use of a session.
+    pub activity: Activity,
     /// Who hears of security events.
     pub audit: Audit,
     /// What is counted.
@@ -64,6 +71,7 @@ pub struct Parts {
 struct Paths {
     drivers: Drivers,
     tunnels: Tunnels,
+    riding: Riding,
 }
 
 #[derive(Debug)]
@@ -71,55 +79,6 @@ struct Upstream {
     config: config::Upstream,
     pools: Vec<Arc<Pool>>,
     turn: AtomicUsize,
-}
-
-/// Why there is no answer from an upstream.
-#[derive(Debug, thiserror::Error)]
-pub enum ForwardError {
-    /// It cannot be reached.
-    #[error("the upstream cannot be reached")]
-    Connect(#[source] io::Error),
-    /// There is no TLS with it.
-    #[error("the upstream cannot be reached by TLS")]
-    Tls(#[source] TlsError),
-    /// It did not accept the connection in time.
-    #[error("the upstream did not accept the connection in time")]
-    ConnectTimeout,
-    /// It closed the connection, or answered what is no HTTP.
-    #[error("the upstream broke off or answered garbage")]
-    Broken(#[source] hyper::Error),
-    /// It switched protocols although nobody asked, or to another one.
-    #[error("the upstream switched to a protocol that nobody asked for")]
-    UnaskedSwitch,
-    /// Its answer says in two ways where it ends.
-    #[error("the upstream's answer can be framed in two ways")]
-    TwoLengths,
-    /// The request's own body is at fault.
-    #[error(transparent)]
-    Body(#[from] BodyFault),
-    /// Its answer did not begin in time.
-    #[error("the upstream did not answer in time")]
-    Timeout,
-    /// What it has to be told about the user cannot be told.
-    #[error(transparent)]
-    Identity(#[from] UnfitForHeader),
-}
-
-impl ForwardError {
-    /// The word for metrics.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Connect(_) => "connect",
-            Self::Tls(_) => "tls",
-            Self::ConnectTimeout => "connect-timeout",
-            Self::Broken(_) => "broken",
-            Self::UnaskedSwitch => "switch",
-            Self::TwoLengths => "framing",
-            Self::Body(_) => "body",
-            Self::Timeout => "timeout",
-            Self::Identity(_) => "identity",
-        }
-    }
 }
 
 impl Upstreams {
@@ -131,7 +90,8 @@ impl Upstreams {
         let named = |config: &config::Upstream| Ok((config.name.clone(), Upstream::new(config)?));
         let by_name = upstreams.iter().map(named).collect::<Result<_, TlsError>>()?;
         let rewriter = Rewriter { identity: parts.identity, own_cookies: parts.own_cookies };
-        let paths = Paths { drivers: Drivers::default(), tunnels: parts.tunnels };
+        let riding = Riding { live: parts.live, activity: parts.activity };
+        let paths = Paths { drivers: Drivers::default(), tunnels: parts.tunnels, riding };
         let Parts { body_limits, audit, metrics, .. } = parts;
         Ok(Self { by_name, rewriter, body_limits, paths, audit, metrics })
     }
@@ -159,7 +119,12 @@ impl Upstreams {
         let bytes = permit.route().rule.body_bytes.unwrap_or(self.body_limits.bytes);
         let limits = BodyLimits { bytes, ..self.body_limits };
         let watch = Stopwatch::start();
-        let sent = upstream.send(order, Incomings { headers, body, limits }).await;
+        let ride = self.paths.riding.upload(permit, &body);
+        let sending = pin!(upstream.send(order, Incomings { headers, body, limits }));
+        let sent = match &ride {
+            Some(ride) => ride.while_it_lasts(sending).await.ok_or(ForwardError::SessionOver)?,
+            None => sending.await,
+        };
         sent.inspect(|_| self.metrics.upstream_took(&permit.route().upstream, watch.elapsed()))
             .map_err(|error| self.failed(error, permit, request))
     }
@@ -358,7 +323,13 @@ impl Exchange<'_> {
         // What the server speaks is no matter of the client's.
         parts.version = Version::HTTP_11;
         hop_by_hop::remove(&mut parts.headers);
-        Response::from_parts(parts, Body::stream(Answer::new(body, lease, self.progress.clone())))
+        let ride = self.order.paths.riding.answer(self.order.permit, &body, self.progress);
+        let over = ride.as_ref().map(Ride::over);
+        let mut body = Body::stream(Answer::new(body, lease, self.progress.clone(), ride));
+        if let Some(over) = over {
+            body = body.cut_off_at(over);
+        }
+        Response::from_parts(parts, body)
     }
 
     /// From here on the connection is a tunnel, where the server granted what the client wished.
@@ -366,7 +337,8 @@ impl Exchange<'_> {
         let granted = self.order.upgrade.filter(|upgrade| upgrade.handshake.is_granted_by(answer.headers()));
         let Upgrade { client, .. } = granted.ok_or(ForwardError::UnaskedSwitch)?;
         let ends = Ends { client: client.clone(), server: hyper::upgrade::on(&mut answer) };
-        self.order.paths.tunnels.open(ends, lease);
+        let rider = self.order.paths.riding.tunnel(self.order.permit);
+        self.order.paths.tunnels.open(ends, lease, rider);
         let mut answer = answer.map(|_| Body::empty());
         hop_by_hop::remove(answer.headers_mut());
         answer.headers_mut().remove(CONTENT_LENGTH);

@@ -1,6 +1,7 @@
 //! Forwards what [`policy`](crate::policy) permitted. Rank 7.
 
 mod connection;
+mod error;
 mod forward;
 mod identity;
 mod intake;
@@ -8,9 +9,11 @@ mod pool;
 mod progress;
 mod pump;
 mod request;
+mod riding;
 mod tunnel;
 
-pub use forward::{ForwardError, Parts, Upstreams, check};
+pub use error::ForwardError;
+pub use forward::{Parts, Upstreams, check};
 pub use identity::IdentityWriter;
 pub use intake::{BodyFault, BodyLimits};
 pub use tunnel::Tunnels;

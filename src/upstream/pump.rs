@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::progress::Progress;
 use crate::http::websocket::Frames;
+use crate::session::Uses;
 
 /// All that is ever held back for a receiver that is slower than its sender.
 const BUFFER: usize = 16 * 1024;
@@ -20,6 +21,7 @@ pub(super) struct Pump<R, W> {
     frames: Frames,
     progress: Progress,
     phase: Phase,
+    uses: Option<Uses>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -31,7 +33,21 @@ enum Phase {
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
     pub(super) fn new(from: R, to: W, progress: Progress) -> Self {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Self { from, to, buffer, unwritten: 0..0, frames: Frames::default(), progress, phase: Phase::Open }
+        Self {
+            from,
+            to,
+            buffer,
+            unwritten: 0..0,
+            frames: Frames::default(),
+            progress,
+            phase: Phase::Open,
+            uses: None,
+        }
+    }
+
+    /// Data that passes from now on is a use of a session.
+    pub(super) fn noting(self, uses: Option<Uses>) -> Self {
+        Self { uses, ..self }
     }
 
     /// Copies to the end and passes that on as well; the other direction goes on without this one. May be
@@ -88,6 +104,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
         self.progress.note();
         self.frames.pass(&self.buffer[start..start + written]);
         self.unwritten.start += written;
+        if let Some(uses) = &mut self.uses
+            && self.frames.take_data()
+        {
+            uses.note();
+        }
         Ok(())
     }
 

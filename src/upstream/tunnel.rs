@@ -12,6 +12,8 @@ use tokio_util::task::TaskTracker;
 use super::connection::Lease;
 use super::progress::Progress;
 use super::pump::Pump;
+use super::riding::Rider;
+use crate::session::Ride;
 
 /// How long both ends may be silent.
 const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -42,13 +44,16 @@ enum Reason {
     Stop,
     /// Both ends are silent.
     Idle,
+    /// The session that it rides on is over.
+    SessionOver,
 }
 
 impl Reason {
-    /// The status code of the close frame (RFC 6455 §7.4.1): an end that goes away.
+    /// The status code of the close frame (RFC 6455 §7.4.1): an end that goes away, or a word of our own.
     const fn code(self) -> u16 {
         match self {
             Self::Stop | Self::Idle => 1001,
+            Self::SessionOver => 4401,
         }
     }
 }
@@ -60,12 +65,12 @@ impl Tunnels {
     }
 
     /// Opens a tunnel as soon as both ends have let go of HTTP; until then no byte passes.
-    pub(super) fn open(&self, ends: Ends, lease: Lease) {
+    pub(super) fn open(&self, ends: Ends, lease: Lease, rider: Option<Rider>) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             let opened = tokio::time::timeout(OPENING, async { tokio::try_join!(ends.client, ends.server) });
             match stop.run_until_cancelled(opened).await {
-                Some(Ok(Ok((client, server)))) => Tunnel::between(client, server).run(&stop).await,
+                Some(Ok(Ok((client, server)))) => Tunnel::between(client, server, rider).run(&stop).await,
                 Some(Ok(Err(error))) => tracing::debug!(%error, "a tunnel did not open"),
                 Some(Err(_)) | None => tracing::debug!("a tunnel did not open in time"),
             }
@@ -81,26 +86,32 @@ struct Tunnel {
     upward: Direction,
     downward: Direction,
     progress: Progress,
+    ride: Option<Ride>,
 }
 
 impl Tunnel {
-    fn between(client: Upgraded, server: Upgraded) -> Self {
+    fn between(client: Upgraded, server: Upgraded, rider: Option<Rider>) -> Self {
         let progress = Progress::start();
+        let (ride, uses) = rider.map(|rider| (Some(rider.ride), rider.uses)).unwrap_or_default();
         let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
         let (from_server, to_server) = tokio::io::split(TokioIo::new(server));
         Self {
-            upward: Pump::new(from_client, to_server, progress.clone()),
+            upward: Pump::new(from_client, to_server, progress.clone()).noting(uses),
             downward: Pump::new(from_server, to_client, progress.clone()),
             progress,
+            ride,
         }
     }
 
     async fn run(mut self, stop: &CancellationToken) {
-        let reason = match stop.run_until_cancelled(self.copy()).await {
-            Some(Ok(Ended::ByItself)) => return,
-            Some(Ok(Ended::Idle)) => Reason::Idle,
-            Some(Err(error)) => return tracing::debug!(%error, "a tunnel broke off"),
-            None => Reason::Stop,
+        let over = self.ride.as_ref().map(Ride::over).unwrap_or_default();
+        let copied = over.run_until_cancelled(stop.run_until_cancelled(self.copy())).await;
+        let reason = match copied {
+            Some(Some(Ok(Ended::ByItself))) => return,
+            Some(Some(Ok(Ended::Idle))) => Reason::Idle,
+            Some(Some(Err(error))) => return tracing::debug!(%error, "a tunnel broke off"),
+            Some(None) => Reason::Stop,
+            None => Reason::SessionOver,
         };
         tracing::debug!(?reason, "a tunnel is closed");
         // Not in good form where an end does not take part; it closes all the same.

@@ -15,6 +15,7 @@ pub(crate) mod sentinels;
 pub(crate) mod settle;
 pub(crate) mod tls_front;
 pub(crate) mod upstream;
+pub(crate) mod websocket;
 
 /// The program's own log of what this thread does while the guard lives: of a whole proxy in a test whose runtime has
 /// no other thread.

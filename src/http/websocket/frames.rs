@@ -3,13 +3,14 @@
 /// The longest head: two bytes, a length of eight, a mask of four.
 const LONGEST_HEAD: usize = 14;
 
-/// Follows the frames of one direction (RFC 6455 §5.2). Looks at lengths alone: what is in a frame, and whether
-/// it is sound, is between the two ends.
+/// Follows the frames of one direction (RFC 6455 §5.2). Looks at lengths and opcodes alone: what is in a frame, and
+/// whether it is sound, is between the two ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Frames {
     head: [u8; LONGEST_HEAD],
     seen: usize,
     payload_left: u64,
+    data: bool,
 }
 
 impl Frames {
@@ -21,11 +22,13 @@ impl Frames {
                 self.head[self.seen] = bytes[taken];
                 self.seen += 1;
                 taken += 1;
+                self.data |= self.is_of_data();
                 let Some(length) = self.payload_length() else { continue };
                 (self.seen, self.payload_left) = (0, length);
             } else {
                 let here = self.payload_left.min((bytes.len() - taken) as u64);
                 self.payload_left -= here;
+                self.data |= self.is_of_data();
                 taken += usize::try_from(here).expect("no more than there are bytes");
             }
             if self.payload_left == 0 {
@@ -40,6 +43,16 @@ impl Frames {
         while !bytes.is_empty() {
             bytes = &bytes[self.step(bytes)..];
         }
+    }
+
+    /// Whether bytes of data frames have passed since this was last asked: of continuations, text and binary ones, and
+    /// not of pings.
+    pub fn take_data(&mut self) -> bool {
+        std::mem::take(&mut self.data)
+    }
+
+    const fn is_of_data(&self) -> bool {
+        self.head[0] & 0x0f <= 2
     }
 
     /// Whether a frame of somebody else's may come next.
@@ -105,6 +118,19 @@ mod tests {
                     assert_eq!(edges, [frame.len(), two.len()], "{length} bytes in pieces of {piece}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn data_is_told_from_pings_pongs_and_closes() {
+        for opcode in 0..16 {
+            let mut frames = Frames::default();
+            for byte in [0x80 | opcode, 0x81, 1, 2, 3, 4, b'x'] {
+                frames.pass(&[byte]);
+                assert_eq!(frames.take_data(), opcode <= 2, "opcode {opcode}");
+            }
+            frames.pass(&[]);
+            assert!(!frames.take_data());
         }
     }
 

@@ -1,0 +1,60 @@
+//! Why there is no answer from an upstream.
+
+use std::io;
+
+use super::identity::UnfitForHeader;
+use super::intake::BodyFault;
+use crate::outgoing::TlsError;
+
+/// Why there is no answer from an upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// It cannot be reached.
+    #[error("the upstream cannot be reached")]
+    Connect(#[source] io::Error),
+    /// There is no TLS with it.
+    #[error("the upstream cannot be reached by TLS")]
+    Tls(#[source] TlsError),
+    /// It did not accept the connection in time.
+    #[error("the upstream did not accept the connection in time")]
+    ConnectTimeout,
+    /// It closed the connection, or answered what is no HTTP.
+    #[error("the upstream broke off or answered garbage")]
+    Broken(#[source] hyper::Error),
+    /// It switched protocols although nobody asked, or to another one.
+    #[error("the upstream switched to a protocol that nobody asked for")]
+    UnaskedSwitch,
+    /// Its answer says in two ways where it ends.
+    #[error("the upstream's answer can be framed in two ways")]
+    TwoLengths,
+    /// The request's own body is at fault.
+    #[error(transparent)]
+    Body(#[from] BodyFault),
+    /// The session that the request was permitted to ended before all of the request was there.
+    #[error("the session ended before the request did")]
+    SessionOver,
+    /// Its answer did not begin in time.
+    #[error("the upstream did not answer in time")]
+    Timeout,
+    /// What it has to be told about the user cannot be told.
+    #[error(transparent)]
+    Identity(#[from] UnfitForHeader),
+}
+
+impl ForwardError {
+    /// The word for metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Tls(_) => "tls",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::Broken(_) => "broken",
+            Self::UnaskedSwitch => "switch",
+            Self::TwoLengths => "framing",
+            Self::Body(_) => "body",
+            Self::SessionOver => "session",
+            Self::Timeout => "timeout",
+            Self::Identity(_) => "identity",
+        }
+    }
+}
