@@ -8,6 +8,7 @@ mod browser;
 mod cache;
 mod commands;
 mod documents;
+mod failover;
 mod fleet;
 mod foreign;
 mod help;

@@ -59,6 +59,15 @@ impl Sentinels {
         url_naming(&self.sentinels.iter().map(RedisServer::port).collect::<Vec<_>>())
     }
 
+    /// The same as lines of `[session.store]`.
+    pub(crate) fn store_keys(&self) -> String {
+        let ports = self.sentinels.iter().map(|one| format!("127.0.0.1:{}", one.port())).collect::<Vec<_>>();
+        format!(
+            "url = \"redis+sentinel://foregate:{USER_PASSWORD}@{}/{MASTER}/0\"\nsentinel_password = \"{SENTINEL_PASSWORD}\"",
+            ports.join(",")
+        )
+    }
+
     /// The port of the master as a majority of the sentinels has it.
     pub(crate) fn elected(&self) -> Option<u16> {
         let named: Vec<_> = self.sentinels.iter().filter_map(named_by).collect();
