@@ -42,7 +42,7 @@ async fn a_session_is_looked_up_once_and_again_when_it_is_too_long_ago() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_remembered_ends_with_a_logout_and_with_its_time() {
     let (upstream, folder) = (upstream().await, tempfile::tempdir().unwrap());
-    let proxy = on_file(&upstream, &folder, "max_age = \"1h\"").session("idle_timeout = \"10m\"").start();
+    let proxy = on_file(&upstream, &folder, "max_age = \"10m\"").session("idle_timeout = \"10m\"").start();
     let (alice, bob) = (proxy.logged_in(ALICE).await, proxy.logged_in(BOB).await);
     assert_eq!((status(&proxy, &alice).await, status(&proxy, &bob).await), (200, 200));
     assert_eq!(proxy.client().log_out(&mut alice.clone()).await.status, 303);

@@ -1,13 +1,17 @@
 //! What holds while the store is away.
 
+use std::io::Write;
 use std::time::Duration;
 
 use foregate::base::clock::Stopwatch;
 use tokio::task::JoinSet;
 
-use crate::support::client::Jar;
-use crate::support::proxy::{ALICE, BOB, Proxy, Setup, proxy};
+use crate::admin;
+use crate::support::client::{Client, Jar};
+use crate::support::command::{Running, foregate};
+use crate::support::proxy::{ALICE, BOB, HOST, Proxy, Setup, proxy};
 use crate::support::redis::RedisServer;
+use crate::support::relay::Relay;
 use crate::support::report;
 use crate::support::settle::eventually;
 use crate::support::upstream::{Upstream, upstream};
@@ -204,4 +208,107 @@ async fn scripts_that_redis_has_forgotten_are_sent_again() {
     assert!(rotated.status == 200 && !rotated.all("set-cookie").is_empty(), "{rotated:#?}");
     redis.cli(&["SCRIPT", "FLUSH"]);
     assert_eq!(proxy.client().log_in(&mut Jar::default(), ALICE, "").await.status, 303);
+}
+
+/// What a process has in memory, in KiB, and how much it has open.
+fn footprint(process: &Running) -> (usize, usize) {
+    let folder = std::path::Path::new("/proc").join(process.id().to_string());
+    let status = std::fs::read_to_string(folder.join("status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kib = line.trim().trim_end_matches(" kB").parse().unwrap();
+    (kib, std::fs::read_dir(folder.join("fd")).unwrap().count())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: half a minute a fault"]
+async fn half_a_minute_without_redis_costs_neither_memory_nor_connections() {
+    let upstream = upstream().await;
+    for fault in DEAF {
+        let mut redis = RedisServer::builder().appendonly().password(PASSWORD).start();
+        let config = on_redis(&upstream, &redis, "").section("[log]\naccess = false").write();
+        let folder = config.parent().unwrap();
+        let mut process = Running::start(foregate(folder, &["run", "--config", config.to_str().unwrap()]));
+        let log = process.logged("serving https");
+        let line: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        let address = line["address"].as_str().unwrap().parse().unwrap();
+        let client = Client::new(address, &folder.join(format!("certs/{HOST}.crt")));
+        let mut jars = Vec::new();
+        for n in 0..20 {
+            let mut jar = Jar::default();
+            assert_eq!(client.log_in(&mut jar, [ALICE, BOB][n % 2], "").await.status, 303);
+            jars.push(jar);
+        }
+        let status = async |jar: &Jar| client.get("/", jar).await.status;
+        for jar in &jars {
+            assert_eq!(status(jar).await, 200);
+        }
+        let before = footprint(&process);
+        (fault.begin)(&mut redis);
+        let (began, mut asked, mut longest) = (Stopwatch::start(), 0_usize, Duration::ZERO);
+        while began.elapsed() < Duration::from_secs(30) {
+            let watch = Stopwatch::start();
+            assert_eq!(status(&jars[asked % jars.len()]).await, 503, "{}", fault.name);
+            asked += 1;
+            longest = longest.max(watch.elapsed());
+        }
+        let after = footprint(&process);
+        (fault.end)(&mut redis);
+        let back = Stopwatch::start();
+        eventually("everybody is served again", async || status(&jars[0]).await == 200).await;
+        report(&format!(
+            "{}: {asked} requests in 30 s, the slowest took {longest:?}; {} to {} KiB, {} to {} descriptors; \
+             served again after {:?}",
+            fault.name,
+            before.0,
+            after.0,
+            before.1,
+            after.1,
+            back.elapsed()
+        ));
+        assert!(after.0 < before.0 + 16 * 1024 && after.1 < before.1 + 10, "{before:?} {after:?}");
+        for jar in &jars {
+            assert_eq!(status(jar).await, 200, "{}: all old cookies are good", fault.name);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_takes_too_long_is_away_until_it_is_fast_again() {
+    let (upstream, redis) = (upstream().await, RedisServer::start());
+    let relay = Relay::to(redis.port()).await;
+    let proxy = proxy(&upstream)
+        .route("/", "")
+        .route("/public", "access = \"public\"")
+        .store(&format!("url = \"redis://127.0.0.1:{}\"", relay.port()))
+        .section("[session.cache]\nenabled = false")
+        .start();
+    let jars = sessions(&proxy, 4).await;
+    relay.delay(Duration::from_millis(300));
+    for _ in 0..5 {
+        let (_, statuses) = ask(&proxy, "/", &jars).await;
+        assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
+        assert_eq!(ask(&proxy, "/public", &jars).await.1, [200; 4]);
+    }
+    relay.delay(Duration::ZERO);
+    back_to_normal(&proxy, &jars).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_without_room_for_connections_is_away_and_says_why() {
+    let (upstream, redis) = (upstream().await, RedisServer::start());
+    let proxy = on_redis(&upstream, &redis, "").start();
+    let jars = sessions(&proxy, 4).await;
+    // An administrator's own connection takes the only place.
+    let mut place = std::net::TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
+    place.write_all(b"CONFIG SET maxclients 1\r\nCLIENT KILL TYPE normal SKIPME yes\r\n").unwrap();
+    eventually("nobody is served", async || {
+        ask(&proxy, "/", &jars).await.1.iter().all(|status| *status == 503)
+    })
+    .await;
+    let ready = admin::get(&proxy, "/readyz").await;
+    assert_eq!(ready.status, 503, "{ready:#?}");
+    drop(place);
+    eventually("there is room again", async || redis.cli(&["CONFIG", "SET", "maxclients", "10000"]) == "OK")
+        .await;
+    back_to_normal(&proxy, &jars).await;
 }

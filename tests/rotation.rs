@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::support::client::{Answer, Jar};
+use crate::support::cluster::Cluster;
 use crate::support::proxy::{ALICE, Proxy, Setup, proxy};
 use crate::support::redis::RedisServer;
 use crate::support::settle::eventually;
@@ -15,10 +16,13 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A proxy that replaces ids each hour, on each of the stores.
 async fn on_each_store(test: impl AsyncFn(Proxy, &Upstream)) {
-    let (upstream, folder, redis) = (upstream().await, tempfile::tempdir().unwrap(), RedisServer::start());
+    let (upstream, folder) = (upstream().await, tempfile::tempdir().unwrap());
+    let (redis, cluster) = (RedisServer::start(), Cluster::start());
     let file = format!("url = \"file:{}/sessions.redb\"", folder.path().display());
-    for store in ["url = \"memory:\"".to_owned(), file, format!("url = \"{}\"", redis.url())] {
-        test(rotating(&upstream).store(&store).start(), &upstream).await;
+    let redis_keys = format!("url = \"{}\"", redis.url());
+    for store in ["url = \"memory:\"".to_owned(), file, redis_keys, cluster.store_keys()] {
+        let ample = format!("{store}\ncommand_timeout = \"10s\"");
+        test(rotating(&upstream).store(&ample).start(), &upstream).await;
     }
 }
 
@@ -92,6 +96,23 @@ async fn the_old_id_counts_until_the_new_one_is_used_and_a_little_longer() {
         assert_eq!(status(&proxy, &old).await, 401, "who used the new id has it");
         assert_eq!(client.visit("/", &old).await.status, 303);
         assert_eq!(status(&proxy, &new).await, 200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_use_of_a_new_id_is_a_use_like_any_other() {
+    on_each_store(async |proxy, _| {
+        let touched = || proxy.count("foregate_store_seconds_count{operation=\"touch\"}");
+        let mut jar = proxy.logged_in(ALICE).await;
+        proxy.clock.advance(HOUR);
+        let answer = proxy.client().visit("/", &jar).await;
+        assert!(new_id(&answer).is_some());
+        jar.take(&answer);
+        eventually("the use is recorded", async || touched() == 1).await;
+        proxy.clock.advance(HOUR / 2);
+        assert_eq!(status(&proxy, &jar).await, 200);
+        eventually("the one request with the new id is recorded", async || touched() == 2).await;
     })
     .await;
 }

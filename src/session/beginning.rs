@@ -45,7 +45,12 @@ impl Sessions {
             remember,
         };
         self.put(&id, identity, &login).await?;
-        self.make_room(request, &identity.account, &id.handle()).await?;
+        let room = self.make_room(request, &identity.account, &id.handle()).await;
+        if room.is_err() {
+            // As well as can be: nobody has its cookie.
+            let _ = self.lookup.store.remove(&id.handle(), &account_key(&identity.account)).await;
+        }
+        room?;
         self.metrics.session_created(&identity.account.provider);
         let value = self.values.issue(id.bytes(), self.cookie.scope(request.authority.host()), login.at);
         let life = self.lifetimes.of(remember).absolute;
@@ -86,10 +91,7 @@ impl Sessions {
                 }
                 Ok(())
             }
-            Room::None => {
-                self.lookup.store.remove(newest, &account_key(account)).await?;
-                Err(BeginError::AtLimit)
-            }
+            Room::None => Err(BeginError::AtLimit),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::lookup::Lookup;
+use super::lookup::{Lookup, Peek};
 use super::{Session, account_key};
 use crate::base::handle::Handle;
 use crate::base::identity::Account;
@@ -26,9 +26,11 @@ impl Directory {
     /// # Errors
     /// Where the store cannot tell.
     pub async fn find(&self, handle: &Handle) -> Result<Option<Arc<Session>>, Unavailable> {
-        let found = self.lookup.find(handle, &Facts::default()).await?;
         let now = self.lookup.clock.now();
-        Ok(found.map(|opened| Arc::clone(&opened.session)).filter(|session| !session.is_over(now)))
+        Ok(match self.lookup.peek(handle).await? {
+            Peek::Session(session) if !session.is_over(now) => Some(session),
+            Peek::Session(_) | Peek::Unreadable | Peek::Nothing => None,
+        })
     }
 
     /// An account's sessions that are alive, the earliest login first.
@@ -105,10 +107,10 @@ impl Directory {
     /// # Errors
     /// Where the store cannot do it.
     pub async fn end_by_handle(&self, handle: &Handle, reason: &'static str) -> Result<bool, Unavailable> {
-        match self.find(handle).await? {
-            Some(session) => self.end(&session, reason, Facts::default()).await.map(|()| true),
-            // Garbage is in nobody's index.
-            None => self.remove(handle, "").await.map(|removed| removed.existed),
+        match self.lookup.peek(handle).await? {
+            Peek::Session(session) => self.end(&session, reason, Facts::default()).await.map(|()| true),
+            // Nobody knows whose it is; the place in the index is found empty by the next login.
+            Peek::Unreadable | Peek::Nothing => Ok(self.remove(handle, "").await?.existed),
         }
     }
 
@@ -117,11 +119,17 @@ impl Directory {
     /// # Errors
     /// Where the store cannot do it: then some are still alive.
     pub async fn end_account(&self, account: &Account, reason: &'static str) -> Result<usize, Unavailable> {
-        let sessions = self.of_account(account).await?;
-        for session in &sessions {
-            self.end(session, reason, Facts::default()).await?;
+        let mut ended = 0;
+        loop {
+            let sessions = self.of_account(account).await?;
+            if sessions.is_empty() {
+                return Ok(ended);
+            }
+            for session in &sessions {
+                self.end(session, reason, Facts::default()).await?;
+            }
+            ended += sessions.len();
         }
-        Ok(sessions.len())
     }
 
     /// Ends every session that there is. Says how many there were; `progress` hears how many so far.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Session;
 use super::memory::{Found, Memory};
 use super::opened::Opened;
 use super::record::{RecordFault, Records};
@@ -23,6 +24,17 @@ pub(super) struct Lookup {
     pub(super) clock: Clock,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// What lies under a handle.
+#[derive(Debug)]
+pub(super) enum Peek {
+    /// A session, over or not.
+    Session(Arc<Session>),
+    /// Garbage, or the record of a newer program or of another secret.
+    Unreadable,
+    /// Nothing.
+    Nothing,
 }
 
 /// How long sessions outlive an outage by configuration.
@@ -54,6 +66,18 @@ impl Lookup {
             }
             Err(unavailable) => self.proven(handle).ok_or(unavailable).map(Some),
         }
+    }
+
+    /// What lies under a handle, past memory; told to nobody.
+    ///
+    /// # Errors
+    /// Where the store cannot answer.
+    pub(super) async fn peek(&self, handle: &Handle) -> Result<Peek, Unavailable> {
+        let Some(record) = self.store.load(handle).await?.record else { return Ok(Peek::Nothing) };
+        Ok(match self.records.open(handle, &record, self.clock.now()) {
+            Ok(opened) => Peek::Session(opened.session),
+            Err(_) => Peek::Unreadable,
+        })
     }
 
     /// What the store has, past memory.

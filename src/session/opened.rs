@@ -1,7 +1,7 @@
 //! A session as its record tells it, and which ids it is borne by.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use super::Session;
 use super::id::{SessionId, VerifierKey};
@@ -22,8 +22,15 @@ pub(super) struct Opened {
     pub(super) rotated_at: Timestamp,
     /// The id before.
     pub(super) previous: Option<Previous>,
-    /// Whether what this record is to be told has been ordered: it is told once, by a new record.
-    pub(super) noticed: AtomicBool,
+    /// What has been ordered to be recorded of it: once, since the record is another after that.
+    pub(super) ordered: Ordered,
+}
+
+/// What is on its way into a session's record.
+#[derive(Debug, Default)]
+pub(super) struct Ordered {
+    pub(super) use_of_it: AtomicBool,
+    pub(super) settlement: AtomicBool,
 }
 
 /// The id before the present one.
@@ -35,6 +42,15 @@ pub(super) struct Previous {
     pub(super) next: Vec<u8>,
     /// It counts until then; `None` while the present one has not been used.
     pub(super) until: Option<Timestamp>,
+}
+
+/// What is to become of the id before the present one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settlement {
+    /// It has its last moments, for the present one was used.
+    Begin,
+    /// It is forgotten, and with it what was sealed for its bearer.
+    End,
 }
 
 /// What an id is to its session.
@@ -58,14 +74,13 @@ impl Opened {
         Some(Standing::Replaced(next))
     }
 
-    /// Whether its present id was just used for the first time, as far as the record knows.
-    pub(super) fn is_unsettled(&self) -> bool {
-        self.previous.as_ref().is_some_and(|previous| previous.until.is_none())
-    }
-
-    /// Whether this is the first time that it is noticed.
-    pub(super) fn notice(&self) -> bool {
-        !self.noticed.swap(true, Ordering::Relaxed)
+    /// What the use of its present id at `now` means for the one before.
+    pub(super) fn settlement(&self, now: Timestamp) -> Option<Settlement> {
+        match self.previous.as_ref()?.until {
+            None => Some(Settlement::Begin),
+            Some(until) if until <= now => Some(Settlement::End),
+            Some(_) => None,
+        }
     }
 }
 

@@ -4,13 +4,12 @@
 //! in place; the tag covers the handle and every byte between the two members.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::id::{SessionId, VerifierKey};
-use super::opened::{Opened, Previous};
+use super::opened::{Opened, Ordered, Previous};
 use super::{Lifetimes, Remember, Session};
 use crate::base::base64url;
 use crate::base::clock::Timestamp;
@@ -172,6 +171,16 @@ impl Records {
         })
     }
 
+    /// The record without the verifier before the present one.
+    ///
+    /// # Errors
+    /// Where `record` is none.
+    pub(super) fn without_previous(&self, handle: &Handle, record: &[u8]) -> Result<Vec<u8>, RecordFault> {
+        self.changed(handle, record, |members| {
+            members.remove("prev");
+        })
+    }
+
     fn changed(
         &self,
         handle: &Handle,
@@ -210,7 +219,7 @@ impl Records {
         let rotated_at = Timestamp::from_seconds(members.rotated_at.unwrap_or(members.logged_in_at));
         // Another proxy's clock may be ahead of ours; what counts is that it was no later than now.
         let session = Arc::new(self.session(*handle, seen.min(now), members));
-        Ok(Opened { session, key, rotated_at, previous, noticed: AtomicBool::new(false) })
+        Ok(Opened { session, key, rotated_at, previous, ordered: Ordered::default() })
     }
 
     fn session(&self, handle: Handle, seen: Timestamp, members: Members) -> Session {

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::id::SessionId;
+use super::id::{SessionId, VerifierKey};
 use super::lookup::Lookup;
-use super::opened::{Opened, Standing, successor};
+use super::opened::{Opened, Settlement, Standing, successor};
 use super::record::{RecordFault, SEEN_OFFSET};
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
@@ -71,17 +71,22 @@ impl Rotation {
         Ok(Rotated::Ended)
     }
 
-    /// Takes notice that the present id of a session was used: the one before has its last moments.
+    /// Takes notice that the present id of a session, whose verifier is `key`, was used. Where there is another by
+    /// now, that one was not.
     ///
     /// # Errors
     /// Where the store cannot do it: the next use will.
-    pub(super) async fn settle(&self, handle: &Handle) -> Result<(), Unavailable> {
+    pub(super) async fn settle(&self, handle: &Handle, key: &VerifierKey) -> Result<(), Unavailable> {
         let Some(Current { record, opened }) = self.current(handle).await? else { return Ok(()) };
-        if !opened.is_unsettled() {
-            return Ok(());
-        }
-        let until = self.lookup.clock.now().plus(self.grace);
-        if let Ok(to) = self.lookup.records.settled(handle, &record, until) {
+        let now = self.lookup.clock.now();
+        let settlement = opened.settlement(now).filter(|_| opened.key == *key);
+        let records = &self.lookup.records;
+        let to = match settlement {
+            None => return Ok(()),
+            Some(Settlement::Begin) => records.settled(handle, &record, now.plus(self.grace)),
+            Some(Settlement::End) => records.without_previous(handle, &record),
+        };
+        if let Ok(to) = to {
             self.replace(handle, &record, &to).await?;
         }
         Ok(())

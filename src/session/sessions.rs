@@ -160,11 +160,11 @@ impl Sessions {
     /// # Errors
     /// Where the store has to be asked and cannot answer: which says nothing about the session.
     pub async fn find(&self, request: &RequestContext, headers: &HeaderMap) -> Result<Finding, Unavailable> {
-        let mut looked_up = self.look_up(request, headers).await?;
+        let mut looked_up = self.look_up(request, headers, Bounds::Kept).await?;
         Ok(match (looked_up.verdict, looked_up.alive.pop()) {
             (CookieVerdict::Valid | CookieVerdict::OldKey, Some(found)) => {
                 if found.present.is_none() {
-                    self.notices.settled(&found.opened);
+                    self.notices.settled(&found.opened, self.clock.now());
                 }
                 Finding::Session(found)
             }
@@ -183,7 +183,7 @@ impl Sessions {
         request: &RequestContext,
         headers: &HeaderMap,
     ) -> Result<Vec<Arc<Session>>, Unavailable> {
-        let looked_up = self.look_up(request, headers).await?;
+        let looked_up = self.look_up(request, headers, Bounds::Ignored).await?;
         Ok(looked_up.alive.into_iter().map(|found| found.session).collect())
     }
 
@@ -230,8 +230,13 @@ impl Sessions {
         self.cookie.set(&value, found.session.ends_at.since(now), found.session.remember)
     }
 
-    async fn look_up(&self, request: &RequestContext, headers: &HeaderMap) -> Result<LookedUp, Unavailable> {
-        let looked_up = self.look_up_uncounted(request, headers).await;
+    async fn look_up(
+        &self,
+        request: &RequestContext,
+        headers: &HeaderMap,
+        bounds: Bounds,
+    ) -> Result<LookedUp, Unavailable> {
+        let looked_up = self.look_up_uncounted(request, headers, bounds).await;
         let verdict = looked_up.as_ref().map_or(CookieVerdict::Unavailable, |looked_up| looked_up.verdict);
         self.metrics.cookie_verdict(verdict);
         looked_up
@@ -241,6 +246,7 @@ impl Sessions {
         &self,
         request: &RequestContext,
         headers: &HeaderMap,
+        bounds: Bounds,
     ) -> Result<LookedUp, Unavailable> {
         let carried = self.read_cookies(request, headers);
         if carried.presented.is_empty() {
@@ -249,7 +255,10 @@ impl Sessions {
         }
         let mut alive: Vec<Found> = Vec::new();
         for presented in carried.presented {
-            let Some(found) = self.bearer(request, headers, presented).await? else { continue };
+            let Some(found) = self.bearer(request, presented).await? else { continue };
+            if bounds == Bounds::Kept && self.is_elsewhere(request, headers, &found.session) {
+                continue;
+            }
             match alive.iter_mut().find(|other| other.session.handle == found.session.handle) {
                 // An id and its successor are one session; who has the successor is to keep it.
                 Some(other) if found.present.is_none() => *other = found,
@@ -275,7 +284,6 @@ impl Sessions {
     async fn bearer(
         &self,
         request: &RequestContext,
-        headers: &HeaderMap,
         presented: Presented,
     ) -> Result<Option<Found>, Unavailable> {
         let found = self.lookup.find(&presented.id.handle(), &about(request)).await?;
@@ -289,11 +297,16 @@ impl Sessions {
         if !self.is_alive(request, &session) {
             return Ok(None);
         }
-        if !bind::holds(&self.bind, &session, request.client, headers) {
-            self.refuse(request, "bound-elsewhere", Some(session.handle));
-            return Ok(None);
-        }
         Ok(Some(Found { session, opened, presented, present }))
+    }
+
+    /// Whether the request comes from where its session is not bound to.
+    fn is_elsewhere(&self, request: &RequestContext, headers: &HeaderMap, session: &Session) -> bool {
+        let holds = bind::holds(&self.bind, session, request.client, headers);
+        if !holds {
+            self.refuse(request, "bound-elsewhere", Some(session.handle));
+        }
+        !holds
     }
 
     fn is_alive(&self, request: &RequestContext, session: &Session) -> bool {
@@ -336,6 +349,13 @@ fn facts_of<'a>(request: &RequestContext, session: &'a Session) -> Facts<'a> {
         handle: Some(session.handle),
         ..about(request)
     }
+}
+
+/// Whether it matters where a session is bound to: it does not to who ends it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bounds {
+    Kept,
+    Ignored,
 }
 
 /// What a request's cookies amount to after the store was asked.

@@ -1,11 +1,13 @@
 //! Records that sessions are used, off the path of the responses.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::id::VerifierKey;
 use super::opened::Opened;
 use super::record::{SEEN_OFFSET, seen_digits};
 use super::rotation::Rotation;
@@ -28,8 +30,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 enum Notice {
     /// It was used.
     Use(Touch),
-    /// Its present id was.
-    Settled,
+    /// The id with this verifier was.
+    Settled(VerifierKey),
 }
 
 /// A notice, and whose.
@@ -62,13 +64,14 @@ impl Notices {
     /// The session is used at `now`; recorded where the last recorded use is long enough ago.
     pub(super) fn used(&self, opened: &Opened, now: Timestamp) {
         let session = &opened.session;
-        if now.since(session.last_seen_at) >= session.touch_interval() && opened.notice() {
-            self.record(session, now);
+        if now.since(session.last_seen_at) >= session.touch_interval() {
+            once(&opened.ordered.use_of_it, || self.record(session, now));
         }
     }
 
     /// Records a use at `now`, unless one is recorded by then that is hardly older.
-    pub(super) fn record(&self, session: &Session, now: Timestamp) {
+    /// Says whether it will be tried.
+    pub(super) fn record(&self, session: &Session, now: Timestamp) -> bool {
         let interval = session.touch_interval();
         let touch = Touch {
             offset: SEEN_OFFSET,
@@ -76,20 +79,30 @@ impl Notices {
             due: seen_digits(now.minus(interval)),
             expires_at: forgotten_at(now, session.idle_timeout, session.ends_at),
         };
-        self.send(session.handle, Notice::Use(touch));
+        self.send(session.handle, Notice::Use(touch))
     }
 
-    /// The session's present id is used.
-    pub(super) fn settled(&self, opened: &Opened) {
-        if opened.is_unsettled() && opened.notice() {
-            self.send(opened.session.handle, Notice::Settled);
+    /// The session's present id is used at `now`.
+    pub(super) fn settled(&self, opened: &Opened, now: Timestamp) {
+        if opened.settlement(now).is_some() {
+            let notice = || Notice::Settled(opened.key.clone());
+            once(&opened.ordered.settlement, || self.send(opened.session.handle, notice()));
         }
     }
 
-    fn send(&self, handle: Handle, notice: Notice) {
-        if self.queue.try_send(Noticed { handle, notice }).is_err() {
+    fn send(&self, handle: Handle, notice: Notice) -> bool {
+        let sent = self.queue.try_send(Noticed { handle, notice });
+        if sent.is_err() {
             tracing::debug!(%handle, "a use goes unrecorded: the store is slow");
         }
+        sent.is_ok()
+    }
+}
+
+/// Does `order` unless it was done before, and leaves it to the next where it comes to nothing.
+fn once(ordered: &AtomicBool, order: impl FnOnce() -> bool) {
+    if !ordered.swap(true, Ordering::Relaxed) && !order() {
+        ordered.store(false, Ordering::Relaxed);
     }
 }
 
@@ -127,7 +140,7 @@ impl Noticed {
         let Self { handle, notice } = self;
         let recorded = match notice {
             Notice::Use(touch) => rotation.lookup.store.touch(&handle, touch).await.map(drop),
-            Notice::Settled => rotation.settle(&handle).await,
+            Notice::Settled(key) => rotation.settle(&handle, &key).await,
         };
         if let Err(error) = recorded {
             tracing::debug!(%handle, %error, "a use goes unrecorded");

@@ -2,7 +2,7 @@
 //! question at a time finds out when it is back.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,13 +30,16 @@ pub struct Breaker {
 #[derive(Default)]
 struct Circuit {
     failures: AtomicU32,
-    open: Mutex<Option<Open>>,
+    is_open: AtomicBool,
+    cause: Mutex<Option<Cause>>,
+    probe: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
-struct Open {
+/// Why nobody is to ask.
+#[derive(Clone)]
+struct Cause {
     kind: Trouble,
-    cause: Option<String>,
-    _probe: AbortOnDropHandle<()>,
+    text: String,
 }
 
 /// The store was not asked.
@@ -50,60 +53,78 @@ impl Breaker {
         Self { store, random, circuit: Arc::default() }
     }
 
+    /// Asks, where there is any use in it.
     fn guard<'a, T: Send + 'a>(&'a self, ask: impl FnOnce(&'a dyn Store) -> Answer<'a, T>) -> Answer<'a, T> {
-        if let Some(away) = self.circuit.away() {
-            return Box::pin(std::future::ready(Err(away)));
+        match self.circuit.away() {
+            Some(away) => Box::pin(std::future::ready(Err(away))),
+            None => ask(&*self.store),
         }
-        let answer = ask(&*self.store);
+    }
+
+    /// The same, with a command that only reads: what that comes to tells whether the store is there. A write may be
+    /// refused by one that is.
+    fn heed<'a, T: Send + 'a>(&'a self, ask: impl FnOnce(&'a dyn Store) -> Answer<'a, T>) -> Answer<'a, T> {
+        let answer = self.guard(ask);
         Box::pin(async move {
             let answer = answer.await;
             match &answer {
-                Err(error) if means_away(error.kind) => self.failed(error),
+                Err(error) if means_away(error.kind) => self.failed(),
                 _ => self.circuit.failures.store(0, Ordering::Relaxed),
             }
             answer
         })
     }
 
-    fn failed(&self, error: &Unavailable) {
+    /// Has somebody find out, after a few failures, whether it is the store or a part of it.
+    fn failed(&self) {
         if self.circuit.failures.fetch_add(1, Ordering::Relaxed) + 1 < FAILURES {
             return;
         }
-        let mut open = lock(&self.circuit.open);
-        if open.is_none() {
+        let mut running = lock(&self.circuit.probe);
+        if running.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
             let probe = probe(Arc::clone(&self.store), self.random, Arc::clone(&self.circuit));
-            let cause = error.source.as_deref().map(ToString::to_string);
-            let probe = AbortOnDropHandle::new(tokio::spawn(probe));
-            *open = Some(Open { kind: error.kind, cause, _probe: probe });
+            *running = Some(AbortOnDropHandle::new(tokio::spawn(probe)));
         }
+    }
+}
+
+impl Drop for Breaker {
+    /// The probe and the circuit keep each other.
+    fn drop(&mut self) {
+        lock(&self.circuit.probe).take();
     }
 }
 
 impl Circuit {
     /// Why nobody is to ask; `None` where somebody may.
     fn away(&self) -> Option<Unavailable> {
-        if self.failures.load(Ordering::Relaxed) < FAILURES {
+        if !self.is_open.load(Ordering::Acquire) {
             return None;
         }
-        let open = lock(&self.open);
-        let Open { kind, cause, .. } = open.as_ref()?;
-        let cause = cause.clone().unwrap_or_else(|| kind.to_string());
-        Some(Unavailable { kind: *kind, source: Some(Box::new(StillAway(cause))) })
+        let Cause { kind, text } = lock(&self.cause).clone()?;
+        Some(Unavailable { kind, source: Some(Box::new(StillAway(text))) })
+    }
+
+    fn open(&self, error: &Unavailable) {
+        let text = error.source.as_deref().map_or_else(|| error.kind.to_string(), ToString::to_string);
+        *lock(&self.cause) = Some(Cause { kind: error.kind, text });
+        self.is_open.store(true, Ordering::Release);
+    }
+
+    fn close(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+        self.is_open.store(false, Ordering::Release);
     }
 }
 
-/// Asks for a sign of life until there is one. Spread, so that not all proxies come at once.
+/// Asks whether anybody is there until somebody is. Spread, so that not all proxies come at once.
 async fn probe(store: Arc<dyn Store>, random: Random, circuit: Arc<Circuit>) {
-    loop {
+    while let Err(error) = store.knock().await {
+        circuit.open(&error);
         let spread = u64::from(u16::from_ne_bytes(random.bytes())) % 151;
         sleep(Duration::from_millis(50 + spread)).await;
-        if store.ping().await.is_ok() {
-            circuit.failures.store(0, Ordering::Relaxed);
-            // Ends this task, which has nothing left to do.
-            lock(&circuit.open).take();
-            return;
-        }
     }
+    circuit.close();
 }
 
 /// What asking again would not mend for anybody.
@@ -116,7 +137,7 @@ const fn means_away(kind: Trouble) -> bool {
 
 impl Store for Breaker {
     fn load<'a>(&'a self, handle: &'a Handle) -> Answer<'a, Loaded> {
-        self.guard(|store| store.load(handle))
+        self.heed(|store| store.load(handle))
     }
 
     fn create<'a>(&'a self, session: &'a NewSession<'a>) -> Answer<'a, ()> {
@@ -143,12 +164,16 @@ impl Store for Breaker {
         self.guard(|store| store.survey(from))
     }
 
+    fn knock(&self) -> Answer<'_, ()> {
+        self.store.knock()
+    }
+
     fn remark(&self) -> Option<String> {
         self.store.remark()
     }
 
     fn ping(&self) -> Answer<'_, ()> {
-        self.guard(|store| store.ping())
+        self.heed(|store| store.ping())
     }
 }
 
@@ -171,13 +196,19 @@ mod tests {
     struct Moody {
         trouble: Mutex<Option<Trouble>>,
         asked: AtomicUsize,
+        opens: AtomicBool,
         well: MemoryStore,
     }
 
     impl Moody {
         fn in_trouble(trouble: Trouble) -> Arc<Self> {
             let well = MemoryStore::new(Clock::system());
-            Arc::new(Self { trouble: Mutex::new(Some(trouble)), asked: AtomicUsize::new(0), well })
+            Arc::new(Self {
+                trouble: Mutex::new(Some(trouble)),
+                asked: AtomicUsize::new(0),
+                opens: AtomicBool::new(false),
+                well,
+            })
         }
 
         fn moody<'a, T: Send + 'a>(&'a self, well: T) -> Answer<'a, T> {
@@ -219,6 +250,10 @@ mod tests {
             self.well.survey(from)
         }
 
+        fn knock(&self) -> Answer<'_, ()> {
+            if self.opens.load(Ordering::Relaxed) { self.well.ping() } else { self.ping() }
+        }
+
         fn ping(&self) -> Answer<'_, ()> {
             self.moody(())
         }
@@ -232,11 +267,19 @@ mod tests {
     async fn a_store_that_is_away_is_left_in_peace_until_it_is_back() {
         let store = Moody::in_trouble(Trouble::Timeout);
         let breaker = Breaker::new(Arc::clone(&store) as Arc<dyn Store>, Random::system());
+        for _ in 0..FAILURES {
+            assert_eq!(load(&breaker).await.unwrap_err().kind, Trouble::Timeout);
+        }
+        let waited = Stopwatch::start();
+        while !breaker.circuit.is_open.load(Ordering::Relaxed) {
+            assert!(waited.elapsed() < Duration::from_secs(5), "nobody finds out that it is away");
+            sleep(Duration::from_millis(1)).await;
+        }
+        let asked = store.asked.load(Ordering::Relaxed);
         for _ in 0..1_000 {
             assert_eq!(load(&breaker).await.unwrap_err().kind, Trouble::Timeout);
         }
-        let asked = store.asked.load(Ordering::Relaxed);
-        assert_eq!(asked, usize::try_from(FAILURES).unwrap());
+        assert!(store.asked.load(Ordering::Relaxed) < asked + 3, "the probe alone asks");
         assert_eq!(breaker.ping().await.unwrap_err().kind, Trouble::Timeout);
 
         *lock(&store.trouble) = None;
@@ -256,6 +299,19 @@ mod tests {
                 assert_eq!(load(&breaker).await.unwrap_err().kind, refusal);
             }
             assert_eq!(store.asked.load(Ordering::Relaxed), 20);
+        }
+    }
+
+    /// A store of which a part is away.
+    #[tokio::test]
+    async fn a_store_that_answers_when_it_is_knocked_at_is_asked_on() {
+        let store = Moody::in_trouble(Trouble::Connection);
+        store.opens.store(true, Ordering::Relaxed);
+        let breaker = Breaker::new(Arc::clone(&store) as Arc<dyn Store>, Random::system());
+        for n in 0..100 {
+            assert!(load(&breaker).await.is_err());
+            sleep(Duration::from_millis(1)).await;
+            assert!(!breaker.circuit.is_open.load(Ordering::Relaxed), "after {n}");
         }
     }
 

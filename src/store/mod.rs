@@ -115,8 +115,13 @@ pub trait Store: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Asks for a sign of life.
+    /// Asks for a sign of life, from every part of it.
     fn ping(&self) -> Answer<'_, ()>;
+
+    /// Asks whether anybody is there: a part of it may be away.
+    fn knock(&self) -> Answer<'_, ()> {
+        self.ping()
+    }
 }
 
 /// A session on its way to the shelf.

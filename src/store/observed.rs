@@ -87,6 +87,10 @@ impl Store for Observed {
         self.watch("survey", self.store.survey(from))
     }
 
+    fn knock(&self) -> Answer<'_, ()> {
+        self.watch("ping", self.store.knock())
+    }
+
     fn remark(&self) -> Option<String> {
         self.store.remark()
     }

@@ -79,6 +79,12 @@ impl Cluster {
         url(&[self.nodes[0].port(), self.nodes[5].port()], None)
     }
 
+    /// The same as lines of `[session.store]`.
+    pub(crate) fn store_keys(&self) -> String {
+        let (first, last) = (self.nodes[0].port(), self.nodes[5].port());
+        format!("url = \"redis+cluster://127.0.0.1:{first},127.0.0.1:{last}\"")
+    }
+
     /// The slot of a key.
     pub(crate) fn slot_of(&self, key: &str) -> u16 {
         self.nodes[0].cli(&["CLUSTER", "KEYSLOT", key]).parse().expect("a slot has a number")

@@ -137,6 +137,12 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
         ("remember_absolute_timeout", session.remember_absolute_timeout),
     ];
     check_timeouts(section, ordinary);
+    if session.cache.max_age > session.idle_timeout && section.sound("idle_timeout") {
+        let (age, idle) = (span::format(session.cache.max_age), span::format(session.idle_timeout));
+        let what =
+            format!("remembers sessions for {age}, but they end after {idle} unless a use is recorded");
+        section.error("cache.max_age", what, "make it the shorter of the two");
+    }
     check_timeouts(section, remembered);
     session
 }

@@ -20,7 +20,9 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use deadpool_redis::redis::{RedisError, RedisResult, Value, cmd};
+use deadpool_redis::redis::{FromRedisValue, ParsingError, RedisError, RedisResult, Value, cmd};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::base::clock::Timestamp;
@@ -37,15 +39,25 @@ use super::{
 use dial::{Patience, Transport};
 use keys::Keys;
 use lane::Question;
+use node::Scanned;
 use pool::Order;
 use revocations::Revocations;
 use script::{Scripts, Swapped};
-use topology::{Scanned, Topology};
+use topology::Topology;
 use tracking::Tracking;
 use trouble::{nonsense, overdue};
 
 /// No session is this long: 256 KiB.
 const LONGEST_RECORD: usize = 256 * 1024;
+
+/// How long a revocation waits for a replica to know of it.
+const REPLICA_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Revocations that are repeated at once.
+const AT_ONCE: usize = 16;
+
+/// After this, those that failed are repeated again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Members of an account's index that are read at once.
 const MOST_MEMBERS: usize = 10_000;
@@ -127,16 +139,34 @@ impl RedisStore {
         account: &str,
         patience: Patience,
     ) -> Result<Removed, Unavailable> {
-        let removed = take_off(&self.topology, &self.keys, (handle, account), patience).await?;
-        if self.topology.has_replicas() {
-            self.revocations.add(*handle, account);
+        let mut masters = self.topology.masters();
+        if masters.is_some() {
             self.repeater.get_or_init(|| {
                 let (topology, keys) = (Arc::clone(&self.topology), Arc::clone(&self.keys));
                 let repeating = repeat(topology, keys, Arc::clone(&self.revocations));
                 AbortOnDropHandle::new(tokio::spawn(repeating))
             });
         }
-        Ok(removed)
+        let order = |delete| match masters {
+            Some(_) => Order::Confirmed(delete, REPLICA_PATIENCE.min(self.command_timeout / 2)),
+            None => Order::Command(delete),
+        };
+        let (key, index) = (self.keys.session(handle), self.keys.index(account));
+        let (mut delete, mut forget) = (cmd("DEL"), cmd("ZREM"));
+        delete.arg(&key);
+        forget.arg(&index).arg(handle.to_string());
+        let taken: TakenOff = self.topology.run(&key, order(&delete), patience).await?;
+        if let Some(masters) = &mut masters
+            && taken.may_come_back()
+        {
+            self.revocations.add(*handle, account);
+            if masters.has_changed().unwrap_or(false) {
+                // Whoever repeats what is remembered may have looked before this was.
+                let _: bool = self.topology.run(&key, Order::Command(&delete), patience).await?;
+            }
+        }
+        let _: bool = self.topology.run(&index, Order::Command(&forget), patience).await?;
+        Ok(taken.0)
     }
 
     async fn record_use(
@@ -156,42 +186,77 @@ impl RedisStore {
     }
 }
 
-async fn take_off(
-    topology: &Topology,
-    keys: &Keys,
-    (handle, account): (&Handle, &str),
-    patience: Patience,
-) -> Result<Removed, Unavailable> {
-    let (key, index) = (keys.session(handle), keys.index(account));
-    let mut delete = cmd("DEL");
-    delete.arg(&key);
-    let removed = if topology.has_replicas() {
-        let (existed, replicas) = topology.run(&key, Order::Confirmed(&delete), patience).await?;
-        Removed { existed, replicas: Some(replicas) }
-    } else {
-        Removed::here(topology.run(&key, Order::Command(&delete), patience).await?)
-    };
-    let mut forget = cmd("ZREM");
-    forget.arg(&index).arg(handle.to_string());
-    let _: bool = topology.run(&index, Order::Command(&forget), patience).await?;
-    Ok(removed)
+/// What a server says to a removal: whether there was a record, and by how many replicas it is known.
+struct TakenOff(Removed);
+
+impl TakenOff {
+    /// A session that no replica knows to be over comes back with it.
+    fn may_come_back(&self) -> bool {
+        self.0.existed || self.0.replicas == Some(0)
+    }
 }
 
-/// Takes off again what a new master may have from before. What fails is tried again with the next: a master that
-/// does not answer is about to be replaced.
+impl FromRedisValue for TakenOff {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        if let Value::Array(_) = value {
+            let (existed, replicas) = <(bool, u64)>::from_redis_value(value)?;
+            return Ok(Self(Removed { existed, replicas: Some(replicas) }));
+        }
+        bool::from_redis_value(value).map(|existed| Self(Removed::here(existed)))
+    }
+}
+
+/// Takes off again what a new master may have from before; what fails is tried again until it does not.
 async fn repeat(topology: Arc<Topology>, keys: Arc<Keys>, revocations: Arc<Revocations>) {
     let Some(mut masters) = topology.masters() else { return };
     while masters.changed().await.is_ok() {
-        let (mut repeated, all) = (0, revocations.all());
-        for (handle, account) in &all {
-            let patience = topology.patience(&keys.session(handle));
-            let taken_off = in_time(patience, take_off(&topology, &keys, (handle, account), patience)).await;
-            repeated += usize::from(taken_off.is_ok_and(|removed| removed.existed));
+        let (mut left, mut repeated) = (revocations.all(), 0);
+        while !left.is_empty() && !masters.has_changed().unwrap_or(true) {
+            let mut failed = Vec::new();
+            for some in left.chunks(AT_ONCE) {
+                let mut removals = JoinSet::new();
+                for (handle, account) in some.iter().cloned() {
+                    let (topology, keys) = (Arc::clone(&topology), Arc::clone(&keys));
+                    removals.spawn(async move {
+                        let removed = take_off_again(&topology, &keys, &handle, &account).await;
+                        removed.map_err(|_| (handle, account))
+                    });
+                }
+                for removed in removals.join_all().await {
+                    match removed {
+                        Ok(existed) => repeated += usize::from(existed),
+                        Err(again) => failed.push(again),
+                    }
+                }
+            }
+            if !failed.is_empty() {
+                sleep(AGAIN).await;
+            }
+            left = failed;
         }
         if repeated > 0 {
             tracing::warn!(repeated, "sessions that a failover had brought back were ended again");
         }
     }
+}
+
+async fn take_off_again(
+    topology: &Topology,
+    keys: &Keys,
+    handle: &Handle,
+    account: &str,
+) -> Result<bool, Unavailable> {
+    let (key, index) = (keys.session(handle), keys.index(account));
+    let patience = topology.patience(&key);
+    in_time(patience, async {
+        let (mut delete, mut forget) = (cmd("DEL"), cmd("ZREM"));
+        delete.arg(&key);
+        forget.arg(&index).arg(handle.to_string());
+        let existed = topology.run(&key, Order::Command(&delete), patience).await?;
+        let _: bool = topology.run(&index, Order::Command(&forget), patience).await?;
+        Ok(existed)
+    })
+    .await
 }
 
 /// Bounds what goes over a pool.
@@ -250,6 +315,10 @@ impl Store for RedisStore {
             let handles = keys.iter().filter_map(|key| self.keys.handle(key)).collect();
             Ok(Part { handles, next: next.map(|next| Cursor(next.into_bytes())) })
         })
+    }
+
+    fn knock(&self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(self.topology.knock(Patience::of(self.command_timeout)).await?) })
     }
 
     fn remark(&self) -> Option<String> {

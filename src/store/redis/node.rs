@@ -15,6 +15,17 @@ use super::pool::{Order, Pool};
 use super::tracking::Tracking;
 use super::trouble::overdue;
 
+/// `SCAN`'s cursor, at the beginning and again at the end.
+const START: &str = "0";
+
+/// One step of a survey.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    pub(super) keys: Vec<Vec<u8>>,
+    /// Where to go on.
+    pub(super) next: Option<String>,
+}
+
 /// Keys that a server looks at in one step of a survey: a fraction of a millisecond.
 const SCANNED: usize = 1000;
 
@@ -63,7 +74,7 @@ impl Node {
     ) -> RedisResult<T> {
         match order {
             Order::LookUp(question) => self.lanes.ask(question, patience).await,
-            Order::Command(_) | Order::Confirmed(_) | Order::Once(_) | Order::Script(_) => {
+            Order::Command(_) | Order::Confirmed(..) | Order::Once(_) | Order::Script(_) => {
                 self.pool.run(order).await
             }
         }
@@ -79,8 +90,19 @@ impl Node {
         asked.unwrap_or_else(|_| Err(overdue()))
     }
 
-    /// Some of the keys that fit `pattern`, and `SCAN`'s cursor after them.
-    pub(super) async fn scan(&self, cursor: &str, pattern: &str) -> RedisResult<(String, Vec<Vec<u8>>)> {
+    /// Some of the keys that fit `pattern`, and where to go on. Another server, or the same after a restart, begins
+    /// anew: `SCAN`'s cursor means nothing to it.
+    pub(super) async fn scan(&self, from: &str, pattern: &str) -> RedisResult<Scanned> {
+        let mark = self.pool.mark();
+        let cursor = match from.split_once(' ') {
+            Some((of, cursor)) if of == mark => cursor,
+            _ => START,
+        };
+        let (next, keys): (String, _) = self.scan_from(cursor, pattern).await?;
+        Ok(Scanned { keys, next: (next != START).then(|| format!("{mark} {next}")) })
+    }
+
+    async fn scan_from(&self, cursor: &str, pattern: &str) -> RedisResult<(String, Vec<Vec<u8>>)> {
         let mut scan = cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCANNED);
         let scanned = self.patience().wait(self.pool.run(Order::Command(&scan))).await;

@@ -13,9 +13,6 @@ use crate::config::Store;
 use super::connect::{Connection, Connector, Verdict};
 use super::lane::Question;
 
-/// How long a revocation waits for a replica.
-const REPLICA_PATIENCE: Duration = Duration::from_millis(100);
-
 /// What a server is asked to do.
 #[derive(Clone, Copy)]
 pub(super) enum Order<'a> {
@@ -23,8 +20,8 @@ pub(super) enum Order<'a> {
     LookUp(Question<'a>),
     /// A command that does no harm when it is done twice.
     Command(&'a Cmd),
-    /// Such a command; the answer is a pair with the number of replicas that have taken notice.
-    Confirmed(&'a Cmd),
+    /// Such a command; the answer is a pair with the number of replicas that have taken notice within so long.
+    Confirmed(&'a Cmd, Duration),
     /// A command that is not repeated where its answer was lost.
     Once(&'a Cmd),
     /// A script; none does harm when it is run twice. Sent by its digest, and in full where Redis has
@@ -43,9 +40,9 @@ impl<'a> Order<'a> {
             Self::LookUp(Question { command, .. }) | Self::Command(command) | Self::Once(command) => {
                 command.query_async(&mut connection.wire).await
             }
-            Self::Confirmed(command) => {
+            Self::Confirmed(command, patience) => {
                 let answer = command.query_async(&mut connection.wire).await?;
-                let replicas = replicas(&mut connection.wire).await?;
+                let replicas = replicas(&mut connection.wire, *patience).await?;
                 Ok(T::from_redis_value(Value::Array(vec![answer, replicas]))?)
             }
             Self::Script(script) => script.invoke_async(&mut connection.wire).await,
@@ -82,6 +79,12 @@ impl Pool {
         Self { connections, connect_timeout: config.connect_timeout, command_timeout: config.command_timeout }
     }
 
+    /// Names the server as it is now: once it has gone away, it is another.
+    pub(super) fn mark(&self) -> String {
+        let connector = self.connections.manager();
+        format!("{connector:?}#{}", connector.era()).replace(' ', "-")
+    }
+
     /// How long a call may take: longer where it has to make a connection first.
     pub(super) fn patience(&self) -> Duration {
         let pool = self.connections.status();
@@ -97,7 +100,7 @@ impl Pool {
     pub(super) async fn run<T: FromRedisValue>(&self, order: Order<'_>) -> RedisResult<T> {
         let answer = self.lease().await?.run(&order).await;
         match (&order, &answer) {
-            (Order::LookUp(_) | Order::Command(_) | Order::Confirmed(_) | Order::Script(_), Err(error))
+            (Order::LookUp(_) | Order::Command(_) | Order::Confirmed(..) | Order::Script(_), Err(error))
                 if error.is_connection_dropped() =>
             {
                 self.lease().await?.run(&order).await
@@ -119,8 +122,8 @@ impl Pool {
 
 /// How many replicas have what was last written over `wire`, once one has or it takes too long; none where the server
 /// does not let us ask.
-async fn replicas(wire: &mut MultiplexedConnection) -> RedisResult<Value> {
-    match cmd("WAIT").arg(1).arg(REPLICA_PATIENCE.as_millis()).query_async(wire).await {
+async fn replicas(wire: &mut MultiplexedConnection, patience: Duration) -> RedisResult<Value> {
+    match cmd("WAIT").arg(1).arg(patience.as_millis()).query_async(wire).await {
         Err(error) if matches!(error.kind(), ErrorKind::Server(_)) => {
             tracing::warn!(%error, "no replica can be asked whether it knows of a revocation (+wait)");
             Ok(Value::Int(0))

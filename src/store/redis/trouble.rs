@@ -53,9 +53,9 @@ fn is_of_tls(error: &RedisError) -> bool {
 fn kind_of_code(code: &str) -> Trouble {
     match code {
         "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED" => Trouble::Denied,
-        "READONLY" => Trouble::ReadOnly,
+        "READONLY" | "NOREPLICAS" => Trouble::ReadOnly,
         "OOM" | "MISCONF" => Trouble::Full,
-        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "NOREPLICAS" | "TRYAGAIN" | "BUSY" => Trouble::NotReady,
+        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" => Trouble::NotReady,
         _ => Trouble::Protocol,
     }
 }
@@ -84,7 +84,7 @@ mod tests {
             ("LOADING Redis is loading the dataset in memory", Trouble::NotReady),
             ("MASTERDOWN Link with MASTER is down", Trouble::NotReady),
             ("CLUSTERDOWN The cluster is down", Trouble::NotReady),
-            ("NOREPLICAS Not enough good replicas to write.", Trouble::NotReady),
+            ("NOREPLICAS Not enough good replicas to write.", Trouble::ReadOnly),
             ("BUSY Redis is busy running a script.", Trouble::NotReady),
             ("MOVED 3999 127.0.0.1:6381", Trouble::Protocol),
             ("ERR unknown command", Trouble::Protocol),

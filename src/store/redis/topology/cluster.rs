@@ -19,13 +19,13 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::RedisEndpoint;
 use crate::store::lock;
 use crate::store::redis::dial::{Patience, Transport};
-use crate::store::redis::node::{Node, Plan};
+use crate::store::redis::node::{Node, Plan, Scanned};
 use crate::store::redis::pool::Order;
 use crate::store::redis::trouble::{casts_doubt, nonsense};
 
 use super::board::{Board, MAX_AGE};
 use super::slots::{self, Range, SLOTS};
-use super::{START, Scanned, watched};
+use super::watched;
 
 /// Before a command that nobody was ready for is sent again.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -87,7 +87,7 @@ impl Cluster {
         patience: Patience,
     ) -> RedisResult<T> {
         let slot = slots::slot(key);
-        let mut course = Course::ToTheOwner;
+        let (mut course, mut redirected) = (Course::ToTheOwner, 0);
         loop {
             let (member, answer) = self.take(course, slot, order, patience).await?;
             let Err(error) = &answer else { return answer };
@@ -98,7 +98,14 @@ impl Cluster {
                     sleep(PAUSE).await;
                     Course::ToTheOwner
                 }
-                Some(elsewhere) => elsewhere,
+                Some(elsewhere) => {
+                    redirected += 1;
+                    // Two nodes that point at each other are not asked as fast as they answer.
+                    if redirected > 2 {
+                        sleep(PAUSE).await;
+                    }
+                    elsewhere
+                }
             };
         }
     }
@@ -128,6 +135,18 @@ impl Cluster {
         })
     }
 
+    /// Carries `order` out on one of the masters, whichever can.
+    pub(super) async fn run_anywhere(&self, order: Order<'_>, patience: Patience) -> RedisResult<()> {
+        let mut outcome = Err(nonsense());
+        for master in &self.map(patience).await?.masters {
+            outcome = self.heed(master.node.run(order, patience).await);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome.map(|_: Value| ())
+    }
+
     /// Carries `order` out on every master.
     pub(super) async fn run_everywhere(&self, order: Order<'_>, patience: Patience) -> RedisResult<()> {
         for master in &self.map(patience).await?.masters {
@@ -136,21 +155,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// One master after the other, by the first slot of each, which a replica inherits: `SLOT ADDRESS CURSOR` says
-    /// where to go on, and the slot alone where a master begins. What moves meanwhile may be missed.
+    /// One master after the other, by the first slot of each, which a replica inherits: `SLOT PLACE` says where to go
+    /// on there, and the slot alone where a master begins. What moves meanwhile may be missed.
     pub(super) async fn scan(&self, from: &str, pattern: &str) -> RedisResult<Scanned> {
         let map = self.map(self.shared.plan.longest()).await?;
-        let mut parts = from.splitn(3, ' ');
-        let slot = parts.next().and_then(|slot| slot.parse().ok()).unwrap_or(0);
+        let (slot, place) = from.split_once(' ').unwrap_or((from, ""));
         let masters = map.by_first_slot();
-        let mut left = masters.range(slot..);
+        let mut left = masters.range(slot.parse().unwrap_or(0)..);
         let Some((slot, master)) = left.next() else { return Ok(Scanned { keys: Vec::new(), next: None }) };
-        let address = master.endpoint.to_string();
-        let cursor = if parts.next() == Some(&address) { parts.next() } else { None };
-        let (next, keys) = self.heed(master.node.scan(cursor.unwrap_or(START), pattern).await)?;
-        let next = match next.as_str() {
-            START => left.next().map(|(slot, _)| slot.to_string()),
-            cursor => Some(format!("{slot} {address} {cursor}")),
+        let Scanned { keys, next } = self.heed(master.node.scan(place, pattern).await)?;
+        let next = match next {
+            Some(place) => Some(format!("{slot} {place}")),
+            None => left.next().map(|(slot, _)| slot.to_string()),
         };
         Ok(Scanned { keys, next })
     }

@@ -19,15 +19,12 @@ use crate::outgoing::TlsError;
 
 use super::connect::{Manner, Role};
 use super::dial::{Patience, Transport, Way};
-use super::node::{Node, Plan};
+use super::node::{Node, Plan, Scanned};
 use super::pool::Order;
 use super::tracking::Tracking;
 
 use cluster::Cluster;
 use sentinel::Sentinel;
-
-/// `SCAN`'s cursor, at the beginning and again at the end.
-const START: &str = "0";
 
 /// The servers of a store.
 #[derive(Debug)]
@@ -35,14 +32,6 @@ pub(super) enum Topology {
     Single(Box<Node>),
     Sentinel(Sentinel),
     Cluster(Cluster),
-}
-
-/// One step of a survey.
-#[derive(Debug)]
-pub(super) struct Scanned {
-    pub(super) keys: Vec<Vec<u8>>,
-    /// Where to go on.
-    pub(super) next: Option<String>,
 }
 
 impl Topology {
@@ -91,14 +80,6 @@ impl Topology {
         }
     }
 
-    /// Whether what a master acknowledges may be lost with it, and another takes its place.
-    pub(super) fn has_replicas(&self) -> bool {
-        match self {
-            Self::Single(_) => false,
-            Self::Sentinel(_) | Self::Cluster(_) => true,
-        }
-    }
-
     /// Hears when other servers than before are the masters; `None` where that cannot be.
     pub(super) fn masters(&self) -> Option<watch::Receiver<()>> {
         match self {
@@ -119,13 +100,19 @@ impl Topology {
 
     /// Some of the keys that fit `pattern`: the first for an empty `from`, then those after the last step's `next`.
     pub(super) async fn scan(&self, from: &str, pattern: &str) -> RedisResult<Scanned> {
-        let cursor = if from.is_empty() { START } else { from };
-        let (next, keys) = match self {
-            Self::Single(node) => node.scan(cursor, pattern).await?,
-            Self::Sentinel(sentinel) => sentinel.scan(cursor, pattern).await?,
-            Self::Cluster(cluster) => return cluster.scan(from, pattern).await,
-        };
-        Ok(Scanned { keys, next: (next != START).then_some(next) })
+        match self {
+            Self::Single(node) => node.scan(from, pattern).await,
+            Self::Sentinel(sentinel) => sentinel.scan(from, pattern).await,
+            Self::Cluster(cluster) => cluster.scan(from, pattern).await,
+        }
+    }
+
+    /// Asks for a sign of life from any master.
+    pub(super) async fn knock(&self, patience: Patience) -> RedisResult<()> {
+        match self {
+            Self::Single(_) | Self::Sentinel(_) => self.ping(patience).await,
+            Self::Cluster(cluster) => cluster.run_anywhere(Order::look_up(&cmd("PING")), patience).await,
+        }
     }
 
     /// Asks every master for a sign of life.

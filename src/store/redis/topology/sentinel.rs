@@ -17,7 +17,7 @@ use crate::base::clock::Stopwatch;
 use crate::config::{RedisEndpoint, RedisSentinels};
 use crate::store::redis::connect::{Connection, Connector, Manner};
 use crate::store::redis::dial::{Patience, Transport};
-use crate::store::redis::node::{Node, Plan};
+use crate::store::redis::node::{Node, Plan, Scanned};
 use crate::store::redis::pool::Order;
 use crate::store::redis::trouble::{casts_doubt, nonsense};
 
@@ -68,9 +68,9 @@ impl Sentinel {
         self.heed(answer)
     }
 
-    pub(super) async fn scan(&self, cursor: &str, pattern: &str) -> RedisResult<(String, Vec<Vec<u8>>)> {
+    pub(super) async fn scan(&self, from: &str, pattern: &str) -> RedisResult<Scanned> {
         let answer = match self.master(self.patience()).await {
-            Ok(master) => master.scan(cursor, pattern).await,
+            Ok(master) => master.scan(from, pattern).await,
             Err(error) => Err(error),
         };
         self.heed(answer)
