@@ -75,6 +75,22 @@ async fn a_server_that_is_not_to_be_trusted_gets_nothing_and_the_log_says_why() 
 }
 
 #[tokio::test]
+async fn a_server_that_asks_who_we_are_is_shown_our_certificate() {
+    let (authority, upstream) = (Authority::new(), upstream().await);
+    let tls = authority.issue("localhost").server_for_clients_of(&authority.bundle());
+    let front = TlsFront::of(upstream.address(), tls).await;
+    let server = format!("localhost:{}", front.port());
+    let ours = authority.issue("foregate");
+    let keys = format!("client_cert = {:?}\nclient_key = {:?}", ours.cert, ours.key);
+    let known = section(&server, &authority.bundle(), &keys);
+    let known = proxy(&upstream).route("/", "").section(&known).start();
+    assert_eq!(known.client().send("GET /safe", "").await.status, 200);
+    let nobody = proxy_to(&upstream, &server, &authority.bundle());
+    assert_eq!(nobody.client().send("GET /safe", "").await.status, 502);
+    assert_eq!(upstream.received().len(), 1);
+}
+
+#[tokio::test]
 async fn a_private_authority_is_unknown_where_the_systems_count() {
     let (authority, upstream) = (Authority::new(), upstream().await);
     let front = TlsFront::of(upstream.address(), authority.issue("localhost").server("http/1.1")).await;

@@ -18,6 +18,7 @@ use crate::http::{Authority, Body, Scheme};
 use crate::listener::{Handler, Peer};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::upstream::Upstreams;
 
 /// Answers on the admin listener.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct AdminParts {
     pub store: Arc<dyn Store>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The applications.
+    pub upstreams: Arc<Upstreams>,
     /// Cancelled when the process is to end: it is not ready from then on.
     pub stopping: CancellationToken,
 }

@@ -13,6 +13,8 @@ use crate::store::Unavailable;
 pub(super) struct Readiness {
     ready: bool,
     checks: Vec<Check>,
+    /// Upstreams none of whose servers gets requests. Another proxy could not reach them either.
+    upstreams_down: Vec<String>,
 }
 
 /// One thing that the work needs.
@@ -37,7 +39,8 @@ impl AdminParts {
                 reason: store.err().map(|error| reason(&error)).or_else(|| self.store.remark()),
             },
         ];
-        Readiness { ready: checks.iter().all(|check| check.ok), checks }
+        let upstreams_down = self.upstreams.down().into_iter().map(str::to_owned).collect();
+        Readiness { ready: checks.iter().all(|check| check.ok), checks, upstreams_down }
     }
 }
 

@@ -171,6 +171,7 @@ impl App {
         let parts = AdminParts {
             store: Arc::clone(&self.background.store),
             metrics: Arc::clone(&self.metrics),
+            upstreams: Arc::clone(&upstreams),
             stopping: stop.clone(),
         };
         background.spawn(self.listeners.admin.run(Arc::new(parts), quiet.clone()));
@@ -202,8 +203,10 @@ impl Background {
     fn start(self, tasks: &TaskTracker, stop: &CancellationToken) {
         tasks.spawn(self.toucher.run(stop.clone()));
         tasks.spawn(self.watchman.run(stop.clone()));
-        let (upstreams, until) = (self.upstreams, stop.clone());
+        let (upstreams, until) = (Arc::clone(&self.upstreams), stop.clone());
         tasks.spawn(async move { upstreams.sweep(until).await });
+        let (upstreams, until) = (self.upstreams, stop.clone());
+        tasks.spawn(async move { upstreams.watch(until).await });
         if let Some(users) = self.users {
             tasks.spawn(watch_users(users, self.audit, stop.clone()));
         }

@@ -7,6 +7,7 @@ mod auth;
 mod client_tls;
 mod context;
 mod environment;
+mod health;
 mod host;
 mod hsts;
 mod identity;
@@ -15,10 +16,12 @@ mod load;
 mod log;
 mod login;
 mod path;
+mod pool;
 pub mod reader;
 mod route;
 mod secret;
 mod server;
+mod server_url;
 mod session;
 #[cfg(test)]
 mod testing;
@@ -30,21 +33,24 @@ use std::path::PathBuf;
 pub use auth::{Auth, LocalAuth};
 pub use client_tls::ClientTls;
 pub use environment::Environment;
+pub use health::Health;
 pub use hsts::Hsts;
 pub use identity::{Identity, IdentityHeaders};
 pub use limits::Limits;
 pub use load::{Loaded, find, load};
 pub use log::{AuditTarget, Log, LogFormat, LogLevel};
 pub use login::Login;
+pub use pool::{Balance, PoolBounds};
 pub use reader::{Complaint, Fault, Faults, Severity};
 pub use route::{Access, HostPattern, Route, Unauthenticated};
 pub use server::{AdminSocket, Server};
+pub use server_url::{Place, ServerScheme, ServerUrl};
 pub use session::{
     Activity, AtLimit, Bind, Cache, MIN_SECRET_BYTES, OnOutage, RedisAddress, RedisCluster, RedisEndpoint,
     RedisSentinels, RedisUrl, SameSite, Session, SessionCookie, SessionSecret, Store, StoreUrl,
 };
 pub use tls::{CertificateFiles, Tls, TlsVersion};
-pub use upstream::{HostHeader, ServerUrl, Upstream};
+pub use upstream::{HostHeader, Upstream};
 
 /// The whole of `proxy.toml`, checked.
 #[derive(Clone, Debug)]

@@ -36,6 +36,8 @@ impl From<ForwardError> for Rejection {
             ForwardError::Timeout => Problem::UpstreamTimeout,
             ForwardError::Body(BodyFault::TooLarge) => Problem::TooLarge,
             ForwardError::Body(BodyFault::TooSlow) => Problem::RequestTimeout,
+            ForwardError::Full => Problem::UpstreamBusy,
+            ForwardError::Down => Problem::UpstreamDown,
             ForwardError::Identity(_) => Problem::InternalError,
             ForwardError::SessionOver => Problem::LoginRequired,
             ForwardError::Connect(_)

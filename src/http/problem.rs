@@ -42,6 +42,10 @@ pub enum Problem {
     UpstreamUnreachable,
     /// The application takes too long.
     UpstreamTimeout,
+    /// The application has as much to do as it takes.
+    UpstreamBusy,
+    /// The application is known not to answer.
+    UpstreamDown,
     /// Too much to do; another try may succeed.
     Busy,
     /// The proxy's own fault.
@@ -50,7 +54,7 @@ pub enum Problem {
 
 impl Problem {
     /// The closed list.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::LoginRequired,
         Self::Forbidden,
         Self::CrossSite,
@@ -68,6 +72,8 @@ impl Problem {
         Self::LogoutUnavailable,
         Self::UpstreamUnreachable,
         Self::UpstreamTimeout,
+        Self::UpstreamBusy,
+        Self::UpstreamDown,
         Self::Busy,
         Self::InternalError,
     ];
@@ -140,6 +146,12 @@ impl Problem {
             }
             Self::UpstreamTimeout => {
                 (StatusCode::GATEWAY_TIMEOUT, "upstream-timeout", "The application takes too long")
+            }
+            Self::UpstreamBusy => {
+                (StatusCode::SERVICE_UNAVAILABLE, "upstream-busy", "The application has too much to do")
+            }
+            Self::UpstreamDown => {
+                (StatusCode::SERVICE_UNAVAILABLE, "upstream-down", "The application is not available")
             }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too busy at the moment"),
             Self::InternalError => {

@@ -134,6 +134,16 @@ fn advice(problem: Problem) -> Advice {
             "It may still be at work on what you asked for: look before you ask again.",
             Some(Action::TryAgain),
         ),
+        Problem::UpstreamBusy => (
+            "The application is very busy",
+            "It has more to do than it can take right now. Nothing was done: try again in a moment.",
+            Some(Action::TryAgain),
+        ),
+        Problem::UpstreamDown => (
+            "Back in a moment",
+            "The application is not available right now. Nothing was done: try again in a moment.",
+            Some(Action::TryAgain),
+        ),
         Problem::Busy => {
             ("Very busy", "Too much is going on right now. Wait for a few seconds.", Some(Action::TryAgain))
         }

@@ -92,6 +92,7 @@ pub struct Metrics {
     cache_lookups: Words,
     upstream_seconds: Family<UpstreamLabels, Histogram, fn() -> Histogram>,
     upstream_errors: Family<UpstreamErrorLabels, Counter>,
+    upstream_servers: Family<ServerLabels, Gauge>,
     policy_findings: Family<FindingLabels, Counter>,
 }
 
@@ -114,6 +115,12 @@ struct UpstreamLabels {
 struct UpstreamErrorLabels {
     upstream: Arc<str>,
     kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ServerLabels {
+    upstream: String,
+    server: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -218,6 +225,12 @@ impl Metrics {
                 "Requests that an upstream failed",
                 Family::default(),
             ),
+            upstream_servers: add(
+                all,
+                "upstream_server_in",
+                "1 where a server gets requests, 0 where it is left out",
+                Family::default(),
+            ),
             policy_findings: add(all, "policy_findings", "What a policy changed", Family::default()),
             registry,
         }
@@ -302,6 +315,12 @@ impl Metrics {
             .inc();
     }
 
+    /// Whether a server of an upstream gets requests.
+    pub fn upstream_server(&self, upstream: &str, server: &str) -> ServerGauge {
+        let labels = ServerLabels { upstream: upstream.to_owned(), server: server.to_owned() };
+        ServerGauge(self.upstream_servers.get_or_create_owned(&labels))
+    }
+
     /// A policy found something in what an application sent.
     pub fn policy_finding(&self, policy: &'static str, application: &Arc<str>) {
         let labels = FindingLabels { policy, application: Arc::clone(application) };
@@ -323,6 +342,22 @@ pub struct Counted(Gauge);
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// Says whether a server gets requests.
+#[derive(Debug)]
+pub struct ServerGauge(Gauge);
+
+impl ServerGauge {
+    /// It does.
+    pub fn is_in(&self) {
+        self.0.set(1);
+    }
+
+    /// It does not.
+    pub fn is_out(&self) {
+        self.0.set(0);
     }
 }
 

@@ -11,4 +11,4 @@ pub use access::{Access, AccessLog};
 pub use audit::{Audit, Event, Facts};
 pub use lines::{Captured, Lines};
 pub use logs::{Format, Logs};
-pub use metrics::{CacheResult, CookieVerdict, Counted, LoginResult, Metrics};
+pub use metrics::{CacheResult, CookieVerdict, Counted, LoginResult, Metrics, ServerGauge};

@@ -1,48 +1,75 @@
 //! One connection to a server, and the answer that still uses it.
 
-use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
-use tokio_util::either::Either;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::SendRequest;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::error::ForwardError;
-use super::pool::{Busy, Pool};
+use super::http2::Stream;
+use super::pool::Place;
 use super::progress::Progress;
-use crate::config::ServerUrl;
+use crate::base::clock::Stopwatch;
 use crate::http::{Body, trailers};
-use crate::outgoing::TlsClient;
 use crate::session::Ride;
 
 /// What is spoken within TLS, as ALPN names it.
-pub(super) const ALPN: [&str; 1] = ["http/1.1"];
+pub(super) const HTTP2: &str = "h2";
+/// See [`HTTP2`].
+pub(super) const HTTP1: &str = "http/1.1";
 
-/// A server and how it is reached: within TLS, where there is a client for it.
+/// What a request is sent on.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) url: ServerUrl,
-    pub(super) tls: Option<TlsClient>,
+pub(super) enum Connection {
+    /// Its own, until the answer has ended (HTTP/1.1).
+    Own(Own),
+    /// One that it shares (HTTP/2).
+    Shared(Stream),
 }
 
-type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+/// What a request can be sent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Whatever the server speaks.
+    Any,
+    /// What can become a tunnel.
+    Upgradable,
+}
+
+impl Connection {
+    /// Sends a request; the error has it where it was not sent.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        match self {
+            Self::Own(own) => own.requests.try_send_request(request).await,
+            Self::Shared(stream) => stream.requests().try_send_request(request).await,
+        }
+    }
+}
 
 /// A connection to a server, for one request after the other. Dropped in the middle of one, it closes at once,
 /// so that nobody's upload and nobody's answer goes on without them.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct Own {
     pub(super) requests: SendRequest<Body>,
+    /// Since when it is there.
+    pub(super) made: Stopwatch,
     _open: DropGuard,
+}
+
+impl Own {
+    /// One that closes when it is dropped.
+    pub(super) fn new(requests: SendRequest<Body>, open: DropGuard) -> Self {
+        Self { requests, made: Stopwatch::start(), _open: open }
+    }
 }
 
 /// Owns the tasks that drive connections.
@@ -52,60 +79,33 @@ pub(super) struct Drivers {
     pub(super) abort: CancellationToken,
 }
 
-/// Opens a connection; the whole of it, TLS included, takes `patience` at most.
-pub(super) async fn connect(
-    server: &Server,
-    patience: Duration,
-    drivers: &Drivers,
-) -> Result<Connection, ForwardError> {
-    let opened = tokio::time::timeout(patience, open(server)).await;
-    let stream = match opened {
-        Ok(stream) => stream?,
-        Err(_) => return Err(ForwardError::ConnectTimeout),
-    };
-    let (requests, driver) = Builder::new()
-        .title_case_headers(true)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(ForwardError::Broken)?;
-    let closed = drivers.abort.child_token();
-    let open = closed.clone().drop_guard();
-    drivers.tasks.spawn(async move {
-        if let Some(Err(error)) = closed.run_until_cancelled_owned(driver.with_upgrades()).await {
-            tracing::debug!(%error, "a connection to an upstream ended badly");
-        }
-    });
-    Ok(Connection { requests, _open: open })
-}
-
-async fn open(server: &Server) -> Result<Stream, ForwardError> {
-    let stream = dial(&server.url).await.map_err(ForwardError::Connect)?;
-    let Some(tls) = &server.tls else { return Ok(Either::Left(stream)) };
-    let agreed = tls.connect(&server.url.host, stream).await.map_err(ForwardError::Tls)?;
-    Ok(Either::Right(Box::new(agreed)))
-}
-
-async fn dial(url: &ServerUrl) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+impl Drivers {
+    /// Drives a connection until the result is dropped.
+    pub(super) fn drive(
+        &self,
+        driver: impl Future<Output = hyper::Result<()>> + Send + 'static,
+    ) -> DropGuard {
+        let closed = self.abort.child_token();
+        let open = closed.clone().drop_guard();
+        self.tasks.spawn(async move {
+            if let Some(Err(error)) = closed.run_until_cancelled_owned(driver).await {
+                tracing::debug!(%error, "a connection to an upstream ended badly");
+            }
+        });
+        open
+    }
 }
 
 /// A connection in use.
 #[derive(Debug)]
 pub(super) struct Lease {
-    connection: Connection,
-    pool: Arc<Pool>,
-    _busy: Busy,
+    pub(super) connection: Connection,
+    pub(super) place: Place,
 }
 
 impl Lease {
-    pub(super) fn new(connection: Connection, pool: &Arc<Pool>) -> Self {
-        Self { connection, pool: Arc::clone(pool), _busy: pool.occupy() }
-    }
-
     fn give_back(self) {
-        self.pool.put(self.connection);
+        self.place.give_back(self.connection);
     }
 }
 

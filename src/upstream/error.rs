@@ -36,6 +36,12 @@ pub enum ForwardError {
     /// Its answer did not begin in time.
     #[error("the upstream did not answer in time")]
     Timeout,
+    /// As many requests as may wait for it already.
+    #[error("as many requests as may wait for the upstream already")]
+    Full,
+    /// The checks of all its servers fail.
+    #[error("none of the upstream's servers passes its checks")]
+    Down,
     /// What it has to be told about the user cannot be told.
     #[error(transparent)]
     Identity(#[from] UnfitForHeader),
@@ -54,7 +60,23 @@ impl ForwardError {
             Self::Body(_) => "body",
             Self::SessionOver => "session",
             Self::Timeout => "timeout",
+            Self::Full => "full",
+            Self::Down => "down",
             Self::Identity(_) => "identity",
+        }
+    }
+
+    /// Whether the server is to blame. Whoever breaks an upload off, breaks the request off too.
+    pub(super) fn is_the_servers(&self) -> bool {
+        match self {
+            Self::Connect(_)
+            | Self::Tls(_)
+            | Self::ConnectTimeout
+            | Self::UnaskedSwitch
+            | Self::TwoLengths
+            | Self::Timeout => true,
+            Self::Broken(error) => !error.is_user() && !error.is_body_write_aborted(),
+            Self::Body(_) | Self::SessionOver | Self::Full | Self::Down | Self::Identity(_) => false,
         }
     }
 }

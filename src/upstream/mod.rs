@@ -1,8 +1,14 @@
 //! Forwards what [`policy`](crate::policy) permitted. Rank 7.
 
+mod balance;
+mod checks;
+mod connect;
 mod connection;
 mod error;
+mod exchange;
 mod forward;
+mod health;
+mod http2;
 mod identity;
 mod intake;
 mod pool;
@@ -10,10 +16,12 @@ mod progress;
 mod pump;
 mod request;
 mod riding;
+mod servers;
 mod tunnel;
 
 pub use error::ForwardError;
-pub use forward::{Parts, Upstreams, check};
+pub use forward::{Parts, Upstreams};
 pub use identity::IdentityWriter;
 pub use intake::{BodyFault, BodyLimits};
+pub use servers::check;
 pub use tunnel::Tunnels;

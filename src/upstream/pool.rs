@@ -1,92 +1,233 @@
-//! Connections to one server that wait for their next request.
+//! One server's connections: those that wait for a request, and the requests that wait for one.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::connection::{Connection, Server};
-use crate::base::clock::Stopwatch;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
-/// Idle connections kept for one server.
-const MOST_IDLE: usize = 256;
+use super::connect::{Opened, Server};
+use super::connection::{Connection, Drivers, Own, Wish};
+use super::error::ForwardError;
+use super::health::Health;
+use super::http2::{Shared, Stream};
+use crate::base::clock::Stopwatch;
+use crate::config::{PoolBounds, ServerScheme};
 
 /// How long a connection that has just ended an answer may take to be ready for the next request. Longer, and
 /// something of the request before is still under way on it.
 const MOMENT: Duration = Duration::from_millis(5);
 
 /// One server's connections.
+///
+/// A request needs a place, and there are as many of those as connections may be. A new connection is made only
+/// where none is idle, so that there are never more connections than there were places taken at once. Requests that
+/// share a connection have a place each, too.
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) server: Server,
-    idle_timeout: Duration,
+    pub(super) health: Health,
+    bounds: PoolBounds,
     idle: Mutex<Vec<Idle>>,
+    shared: Sharing,
+    places: Semaphore,
     busy: AtomicUsize,
+}
+
+/// The connections of a server that takes many requests on one.
+#[derive(Debug)]
+struct Sharing {
+    /// Whether it does, as far as is known: with TLS that is agreed on with each connection.
+    is_likely: AtomicBool,
+    connections: Mutex<Vec<Arc<Shared>>>,
+    /// One connects, and the others wait for what comes of that.
+    opening: AsyncMutex<()>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Own,
     since: Stopwatch,
 }
 
+/// As many requests wait as may, or this one has waited long enough.
+#[derive(Debug)]
+pub(super) struct NoPlace;
+
 impl Pool {
-    pub(super) fn new(server: Server, idle_timeout: Duration) -> Self {
-        Self { server, idle_timeout, idle: Mutex::default(), busy: AtomicUsize::new(0) }
+    pub(super) fn new(server: Server, health: Health, bounds: PoolBounds) -> Self {
+        let places = Semaphore::new(bounds.connections);
+        let shared = Sharing {
+            is_likely: AtomicBool::new(server.url.scheme != ServerScheme::Http),
+            connections: Mutex::default(),
+            opening: AsyncMutex::default(),
+        };
+        Self { server, health, bounds, idle: Mutex::default(), shared, places, busy: AtomicUsize::new(0) }
+    }
+
+    /// A place for a request. Whoever came first is served first; who gives up, leaves the queue.
+    pub(super) async fn place(self: &Arc<Self>, patience: Duration) -> Result<Place, NoPlace> {
+        let counted = Counted::among(self)?;
+        let permit = match self.places.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => match tokio::time::timeout(patience, self.places.acquire()).await {
+                Ok(permit) => permit.expect("nobody closes it"),
+                Err(_) => return Err(NoPlace),
+            },
+        };
+        permit.forget();
+        Ok(Place(counted))
     }
 
     /// The connection that became idle last, as far as it is still good. It may have been closed all the same
     /// by the time a request is sent on it.
-    pub(super) async fn take(&self) -> Option<Connection> {
+    pub(super) async fn take(&self, wish: Wish) -> Option<Connection> {
+        if self.is_to_share(wish) {
+            return self.stream().map(Connection::Shared);
+        }
         loop {
             let mut idle = self.locked().pop()?;
-            if idle.since.elapsed() >= self.idle_timeout {
+            if idle.since.elapsed() >= self.bounds.idle_timeout || self.is_too_old(&idle.connection) {
                 continue;
             }
             if idle.connection.requests.is_ready() || is_ready_in_a_moment(&mut idle.connection).await {
-                return Some(idle.connection);
+                return Some(Connection::Own(idle.connection));
             }
         }
     }
 
-    /// Keeps a connection for its next request.
-    pub(super) fn put(&self, connection: Connection) {
-        let mut idle = self.locked();
-        if !connection.requests.is_closed() && idle.len() < MOST_IDLE {
-            idle.push(Idle { connection, since: Stopwatch::start() });
+    /// A new connection; or a part of one, where somebody else has opened one meanwhile.
+    pub(super) async fn connect(
+        &self,
+        wish: Wish,
+        patience: Duration,
+        drivers: &Drivers,
+    ) -> Result<Connection, ForwardError> {
+        if !self.is_to_share(wish) {
+            return self.open(wish, patience, drivers).await;
+        }
+        let turn = tokio::time::timeout(patience, self.shared.opening.lock()).await;
+        let turn = turn.map_err(|_| ForwardError::ConnectTimeout)?;
+        if let Some(stream) = self.stream() {
+            return Ok(Connection::Shared(stream));
+        }
+        // Whoever was first may have found out that there is nothing to wait for.
+        let _turn = self.is_to_share(wish).then_some(turn);
+        self.open(wish, patience, drivers).await
+    }
+
+    async fn open(
+        &self,
+        wish: Wish,
+        patience: Duration,
+        drivers: &Drivers,
+    ) -> Result<Connection, ForwardError> {
+        self.server.connect(wish, patience, drivers).await.map(|opened| self.begin(opened))
+    }
+
+    fn is_to_share(&self, wish: Wish) -> bool {
+        let can_upgrade = self.server.url.scheme != ServerScheme::H2c;
+        (wish == Wish::Any || !can_upgrade) && self.shared.is_likely.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self, opened: Opened) -> Connection {
+        match opened {
+            Opened::Own(own) => {
+                self.shared.is_likely.store(self.server.url.scheme == ServerScheme::H2c, Ordering::Relaxed);
+                Connection::Own(own)
+            }
+            Opened::Shared(shared) => {
+                self.shared.is_likely.store(true, Ordering::Relaxed);
+                let shared = Arc::new(shared);
+                let stream = shared.stream(Duration::MAX).expect("it is new");
+                lock(&self.shared.connections).push(shared);
+                Connection::Shared(stream)
+            }
         }
     }
 
-    /// Lets go of connections that have been idle too long, or were closed by the server.
+    /// A part of the first connection that has room.
+    fn stream(&self) -> Option<Stream> {
+        let age = self.bounds.connection_age;
+        lock(&self.shared.connections).iter().find_map(|shared| shared.stream(age))
+    }
+
+    /// Keeps a connection for its next request.
+    fn put(&self, connection: Own) {
+        if !connection.requests.is_closed() && !self.is_too_old(&connection) {
+            self.locked().push(Idle { connection, since: Stopwatch::start() });
+        }
+    }
+
+    /// Lets go of connections that have been idle too long, are too old, or were closed by the server.
     pub(super) fn sweep(&self) {
-        self.locked()
-            .retain(|idle| !idle.connection.requests.is_closed() && idle.since.elapsed() < self.idle_timeout);
+        self.locked().retain(|idle| {
+            !idle.connection.requests.is_closed()
+                && !self.is_too_old(&idle.connection)
+                && idle.since.elapsed() < self.bounds.idle_timeout
+        });
+        lock(&self.shared.connections).retain(|shared| {
+            shared.is_open(self.bounds.connection_age)
+                && shared.idle_for().is_none_or(|time| time < self.bounds.idle_timeout)
+        });
     }
 
-    /// Counts a request as under way until the result is dropped.
-    pub(super) fn occupy(self: &Arc<Self>) -> Busy {
-        self.busy.fetch_add(1, Ordering::Relaxed);
-        Busy(Arc::clone(self))
-    }
-
-    /// Requests under way at this server, tunnels among them.
+    /// Requests under way at this server, those that wait and tunnels among them.
     pub(super) fn busy(&self) -> usize {
         self.busy.load(Ordering::Relaxed)
     }
 
+    fn is_too_old(&self, connection: &Own) -> bool {
+        connection.made.elapsed() >= self.bounds.connection_age
+    }
+
     fn locked(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 }
 
-async fn is_ready_in_a_moment(connection: &mut Connection) -> bool {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn is_ready_in_a_moment(connection: &mut Own) -> bool {
     matches!(tokio::time::timeout(MOMENT, connection.requests.ready()).await, Ok(Ok(())))
 }
 
-/// A request under way.
+/// A request's place at a server, free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Pool>);
+pub(super) struct Place(Counted);
 
-impl Drop for Busy {
+impl Place {
+    /// The connection first and the place afterwards: whoever gets it finds the connection.
+    pub(super) fn give_back(self, connection: Connection) {
+        match connection {
+            Connection::Own(own) => self.0.0.put(own),
+            // The pool has it all the time.
+            Connection::Shared(stream) => drop(stream),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.places.add_permits(1);
+    }
+}
+
+/// A request that is under way, or waits to be.
+#[derive(Debug)]
+struct Counted(Arc<Pool>);
+
+impl Counted {
+    fn among(pool: &Arc<Pool>) -> Result<Self, NoPlace> {
+        let ahead = pool.busy.fetch_add(1, Ordering::Relaxed);
+        let counted = Self(Arc::clone(pool));
+        if ahead < pool.bounds.connections + pool.bounds.waiting { Ok(counted) } else { Err(NoPlace) }
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }

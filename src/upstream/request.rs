@@ -117,10 +117,3 @@ pub(super) fn body(
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("authorities and ids are ASCII")
 }
-
-impl ServerUrl {
-    fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
-    }
-}

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
 
 /// An authority and what it has issued, in a folder of its own.
@@ -67,10 +69,23 @@ impl Authority {
 impl Pair {
     /// A server with this certificate that speaks `protocol` within TLS.
     pub(crate) fn server(&self, protocol: &str) -> Arc<ServerConfig> {
+        self.serving(protocol, WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// As [`Pair::server`], but only for clients with a certificate by those in `ca`.
+    pub(crate) fn server_for_clients_of(&self, ca: &Path) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        self.serving("http/1.1", verifier.build().unwrap())
+    }
+
+    fn serving(&self, protocol: &str, clients: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(
                 vec![CertificateDer::from_pem_file(&self.cert).unwrap()],
                 PrivateKeyDer::from_pem_file(&self.key).unwrap(),

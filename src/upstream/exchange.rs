@@ -1,0 +1,215 @@
+//! One request, at one server after the other, and its answer.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use super::balance::Sender;
+use super::connect::Server;
+use super::connection::{Answer, Connection, Drivers, Lease, Wish};
+use super::error::ForwardError;
+use super::http2;
+use super::pool::Pool;
+use super::progress::Progress;
+use super::request;
+use super::riding::Riding;
+use super::tunnel::{Ends, Tunnels};
+use crate::config;
+use crate::http::websocket::{self, Handshake};
+use crate::http::{Body, RequestContext, hop_by_hop};
+use crate::policy::Permit;
+use crate::session::Ride;
+
+/// What bytes pass on: connections, and what becomes of some.
+#[derive(Debug)]
+pub(super) struct Paths {
+    pub(super) drivers: Drivers,
+    pub(super) tunnels: Tunnels,
+    pub(super) riding: Riding,
+}
+
+/// A client's wish for a WebSocket, and its end of it.
+pub(super) struct Upgrade {
+    pub(super) handshake: Handshake,
+    pub(super) client: OnUpgrade,
+}
+
+/// What a request is, whichever server gets it.
+#[derive(Clone, Copy)]
+pub(super) struct Order<'a> {
+    pub(super) permit: &'a Permit,
+    pub(super) request: &'a RequestContext,
+    pub(super) upgrade: Option<&'a Upgrade>,
+    pub(super) paths: &'a Paths,
+}
+
+impl Order<'_> {
+    pub(super) fn sender(&self) -> Sender {
+        let session = self.permit.session().map(|session| session.handle);
+        Sender { session, client: self.request.client }
+    }
+}
+
+/// What is to be sent.
+pub(super) struct Message {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+}
+
+/// The head of an answer, and the connection that it came on.
+type Asked = (Response<Incoming>, Connection);
+
+/// An error, with the message where no server has seen a byte of it.
+pub(super) type Failure = (ForwardError, Option<Message>);
+
+/// One request, at one server after the other.
+pub(super) struct Exchange<'a> {
+    pub(super) upstream: &'a config::Upstream,
+    pub(super) order: Order<'a>,
+    pub(super) progress: &'a Progress,
+    pub(super) retries: u32,
+}
+
+impl Exchange<'_> {
+    /// Whether what failed so may be tried elsewhere. A server that has no place for it was not tried.
+    pub(super) fn may_go_on(&mut self, error: &ForwardError) -> bool {
+        matches!(error, ForwardError::Full) || self.spend_retry()
+    }
+
+    fn spend_retry(&mut self) -> bool {
+        let left = self.retries.checked_sub(1);
+        self.retries = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    fn wish(&self) -> Wish {
+        if self.order.upgrade.is_some() { Wish::Upgradable } else { Wish::Any }
+    }
+
+    pub(super) async fn run(
+        &mut self,
+        pool: &Arc<Pool>,
+        message: Message,
+        repeatable: bool,
+    ) -> Result<Response<Body>, Failure> {
+        let Ok(place) = pool.place(self.upstream.response_timeout).await else {
+            return Err((ForwardError::Full, Some(message)));
+        };
+        let (answer, connection) = self.ask(pool, message, repeatable).await?;
+        self.receive(answer, Lease { connection, place }).map_err(|error| (error, None))
+    }
+
+    /// Asks on a pooled connection; on a new one where there is none, or where it turns out to be closed.
+    async fn ask(&mut self, pool: &Pool, message: Message, repeatable: bool) -> Result<Asked, Failure> {
+        let Some(pooled) = pool.take(self.wish()).await else { return self.ask_anew(pool, message).await };
+        let copy = repeatable.then(|| message.headers.clone());
+        match self.on(pooled, &pool.server, message).await {
+            // Nobody has seen it: this is the first time that it is sent.
+            Err((ForwardError::Broken(_), Some(unsent))) => self.ask_anew(pool, unsent).await,
+            // It may have been seen, but seeing it twice does no harm.
+            Err((ForwardError::Broken(error), None)) => match copy {
+                Some(headers) if self.spend_retry() => {
+                    self.ask_anew(pool, Message { headers, body: Body::empty() }).await
+                }
+                _ => Err((ForwardError::Broken(error), None)),
+            },
+            other => other,
+        }
+    }
+
+    async fn ask_anew(&self, pool: &Pool, message: Message) -> Result<Asked, Failure> {
+        match pool.connect(self.wish(), self.upstream.connect_timeout, &self.order.paths.drivers).await {
+            Ok(connection) => self.on(connection, &pool.server, message).await,
+            Err(error) => Err((error, Some(message))),
+        }
+    }
+
+    async fn on(
+        &self,
+        mut connection: Connection,
+        server: &Server,
+        message: Message,
+    ) -> Result<Asked, Failure> {
+        let server = (&server.url, self.upstream.host);
+        let mut built =
+            request::build(message.headers, message.body, self.order.request, self.order.permit, server);
+        match (&connection, self.order.upgrade) {
+            (Connection::Shared(_), _) => http2::convert(&mut built, server.0.scheme.within()),
+            (Connection::Own(_), Some(upgrade)) => upgrade.handshake.ask(built.headers_mut()),
+            (Connection::Own(_), None) => {}
+        }
+        // What connecting took is no part of the upstream's time to answer.
+        self.progress.note();
+        let answer = self.progress.wait(self.upstream.response_timeout, connection.send(built)).await;
+        if let (Connection::Shared(stream), Err(_) | Ok(Err(_))) = (&connection, &answer) {
+            // Whatever is wrong with it, the next request is better off on another one.
+            stream.spend();
+        }
+        match answer {
+            Err(_) => Err((ForwardError::Timeout, None)),
+            Ok(Err(mut error)) => {
+                let unsent = error.take_message().map(Message::of);
+                Err((ForwardError::Broken(error.into_error()), unsent))
+            }
+            Ok(Ok(answer)) => Ok((answer, connection)),
+        }
+    }
+
+    fn receive(&self, answer: Response<Incoming>, lease: Lease) -> Result<Response<Body>, ForwardError> {
+        if !has_one_length(answer.headers()) {
+            return Err(ForwardError::TwoLengths);
+        }
+        match answer.status() {
+            StatusCode::SWITCHING_PROTOCOLS => self.switch(answer, lease),
+            _ => Ok(self.hand_on(answer, lease)),
+        }
+    }
+
+    fn hand_on(&self, answer: Response<Incoming>, lease: Lease) -> Response<Body> {
+        let (mut parts, body) = answer.into_parts();
+        // What the server speaks is no matter of the client's.
+        parts.version = Version::HTTP_11;
+        hop_by_hop::remove(&mut parts.headers);
+        let ride = self.order.paths.riding.answer(self.order.permit, &body, self.progress);
+        let over = ride.as_ref().map(Ride::over);
+        let mut body = Body::stream(Answer::new(body, lease, self.progress.clone(), ride));
+        if let Some(over) = over {
+            body = body.cut_off_at(over);
+        }
+        Response::from_parts(parts, body)
+    }
+
+    /// From here on the connection is a tunnel, where the server granted what the client wished.
+    fn switch(&self, mut answer: Response<Incoming>, lease: Lease) -> Result<Response<Body>, ForwardError> {
+        let granted = self.order.upgrade.filter(|upgrade| upgrade.handshake.is_granted_by(answer.headers()));
+        let Upgrade { client, .. } = granted.ok_or(ForwardError::UnaskedSwitch)?;
+        let ends = Ends { client: client.clone(), server: hyper::upgrade::on(&mut answer) };
+        let rider = self.order.paths.riding.tunnel(self.order.permit);
+        self.order.paths.tunnels.open(ends, lease, rider);
+        let mut answer = answer.map(|_| Body::empty());
+        hop_by_hop::remove(answer.headers_mut());
+        answer.headers_mut().remove(CONTENT_LENGTH);
+        websocket::switch(answer.headers_mut());
+        Ok(answer)
+    }
+}
+
+/// Whether an answer's end can be found in one way only: hyper goes by the transfer coding where there is a
+/// length as well, and takes codings that it cannot undo (RFC 9112 §6.3).
+fn has_one_length(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return true };
+    coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        && codings.next().is_none()
+        && !headers.contains_key(CONTENT_LENGTH)
+}
+
+impl Message {
+    fn of(request: Request<Body>) -> Self {
+        let (parts, body) = request.into_parts();
+        Self { headers: parts.headers, body }
+    }
+}
