@@ -225,7 +225,8 @@ async fn half_a_minute_without_redis_costs_neither_memory_nor_connections() {
     let upstream = upstream().await;
     for fault in DEAF {
         let mut redis = RedisServer::builder().appendonly().password(PASSWORD).start();
-        let setup = on_redis(&upstream, &redis, "").section("[log]\naccess = false\n[session.cache]\nenabled = false");
+        let setup = on_redis(&upstream, &redis, "")
+            .section("[log]\naccess = false\n[session.cache]\nenabled = false");
         let config = setup.write();
         let folder = config.parent().unwrap();
         let mut process = Running::start(foregate(folder, &["run", "--config", config.to_str().unwrap()]));
