@@ -5,6 +5,11 @@ use std::path::Path;
 use foregate::config::{self, Environment};
 use foregate::http::Problem;
 
+use crate::support::client::{Client, Jar};
+use crate::support::command::{Running, foregate, run};
+use crate::support::proxy::{ALICE, HOST};
+use crate::support::upstream::upstream;
+
 fn house() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -48,9 +53,47 @@ fn every_problem_is_documented_with_its_status_and_nothing_else_is() {
 }
 
 #[test]
-fn the_projects_own_configuration_passes_its_check() {
-    let loaded = config::load(&house().join("proxy.toml"), &Environment::from_pairs::<String, String>([]));
-    assert!(loaded.unwrap_or_else(|faults| panic!("{faults}")).warnings.is_empty());
+fn each_line_of_the_projects_own_configuration_says_what_production_needs() {
+    let own = text("proxy.toml");
+    let keys: Vec<&str> =
+        own.lines().filter(|line| line.contains(" = ") && !line.starts_with("# ")).collect();
+    assert!(keys.len() > 6, "{keys:?}");
+    for line in keys {
+        assert!(line.contains("  # "), "{line}");
+    }
+}
+
+/// As it stands, but for its ports and its host.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_projects_own_configuration_passes_its_check_and_leads_to_the_application_on_port_9000() {
+    let application = upstream().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut own = text("proxy.toml");
+    for (written, here) in [
+        ("127.0.0.1:9000", application.address().to_string()),
+        ("127.0.0.1:8443", "127.0.0.1:0".to_owned()),
+        ("127.0.0.1:8080", "127.0.0.1:0".to_owned()),
+        ("[\"localhost\"]", format!("[{HOST:?}]")),
+        ("[server]\n", "[server]\nadmin = \"127.0.0.1:0\"\n".to_owned()),
+    ] {
+        assert_eq!(own.matches(written).count(), 1, "{written}");
+        own = own.replace(written, &here);
+    }
+    std::fs::write(folder.path().join("proxy.toml"), own).unwrap();
+    assert_eq!(run(folder.path(), &["users", "add", ALICE.0], &format!("{}\n", ALICE.1)).code, 0);
+    let check = run(folder.path(), &["check"], "");
+    assert_eq!((check.code, check.stderr.as_str()), (0, ""), "{check:?}");
+
+    let mut running = Running::start(foregate(folder.path(), &["run"]));
+    let log = running.logged("serving https");
+    let line: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    let address = line["address"].as_str().unwrap().parse().unwrap();
+    let client = Client::new(address, &folder.path().join(format!("certs/{HOST}.crt")));
+    let mut jar = Jar::default();
+    assert_eq!(client.log_in(&mut jar, ALICE, "").await.status, 303);
+    assert_eq!(client.get("/", &jar).await.status, 200);
+    running.signal("TERM");
+    assert_eq!(running.ended(), Some(0));
 }
 
 #[test]

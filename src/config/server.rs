@@ -70,7 +70,12 @@ pub(super) fn read(section: &mut Section<'_>, context: Context<'_>) -> Server {
 }
 
 fn admin(value: &Value<'_>) -> Result<Option<SocketAddr>, Complaint> {
-    if value.as_str() == Some("off") { Ok(None) } else { address(value).map(Some) }
+    if value.as_str() == Some("off") {
+        return Ok(None);
+    }
+    let told =
+        |complaint: Complaint| Complaint::new(complaint.what, format!("{}, or \"off\"", complaint.remedy));
+    address(value).map(Some).map_err(told)
 }
 
 fn admin_socket(context: Context<'_>) -> impl Fn(&Value<'_>) -> Result<AdminSocket, Complaint> {

@@ -7,6 +7,7 @@ use toml::de::DeTable;
 
 use super::fault::{Complaint, Fault, Faults, Severity};
 use super::section::Section;
+use super::syntax;
 
 /// What the parser says of a key that is given twice. The first one stands, so reading on is sound then.
 const DUPLICATE: &str = "duplicate key";
@@ -84,10 +85,7 @@ impl<'t> Document<'t> {
         if self.faults.borrow().iter().any(|(_, fault)| fault.line == line) {
             return;
         }
-        let complaint = match error.message().split_once(", expected ") {
-            Some((what, expected)) => Complaint::new(what, format!("expected {expected}")),
-            None => Complaint::new(error.message(), "see https://toml.io for how it is written"),
-        };
+        let complaint = syntax::complaint(error.message());
         self.note(Severity::Error, span.start, "syntax".to_owned(), complaint);
     }
 
@@ -126,8 +124,8 @@ mod tests {
             lines("a = 1\na = 2\nb = yes or no\n[t\n"),
             [
                 "f:2:1: error: a: is given twice (keep one of the two)",
-                "f:3:5: error: syntax: string values must be quoted (expected literal string)",
-                "f:4:3: error: syntax: unclosed table (expected `]`)",
+                "f:3:5: error: syntax: string values must be quoted (put it in straight quotes: \"…\")",
+                "f:4:3: error: syntax: unclosed table (end the header with ])",
             ]
         );
     }
@@ -138,7 +136,7 @@ mod tests {
             lines("a = true\na = true\n[t]\na = 1\na = 2\n"),
             [
                 "f:2:1: error: a: is given twice (keep one of the two)",
-                "f:4:5: error: t.a: a number stands where true or false is expected (write it without quotes)",
+                "f:4:5: error: t.a: a number stands where true or false is expected (write one of them, without quotes)",
                 "f:5:1: error: a: is given twice (keep one of the two)",
             ]
         );
@@ -150,7 +148,7 @@ mod tests {
             lines("t = { \"é\" = 1, a = 1 }\n"),
             [
                 "f:1:7: error: t.\"é\": unknown key (known here: a)",
-                "f:1:20: error: t.a: a number stands where true or false is expected (write it without quotes)",
+                "f:1:20: error: t.a: a number stands where true or false is expected (write one of them, without quotes)",
             ]
         );
     }

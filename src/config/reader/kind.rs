@@ -9,12 +9,15 @@ use super::nearest::nearest;
 use super::section::misfit;
 use crate::base::{duration as span, size as bytes};
 
+const DURATION: &str = "write a whole number and one of ms, s, m, h, d, such as \"30s\"";
+const SIZE: &str = "write a whole number and one of B, KiB, MiB, GiB, such as \"64KiB\"";
+
 /// `true` or `false`.
 ///
 /// # Errors
 /// Where it is anything else.
 pub fn boolean(value: &Value<'_>) -> Result<bool, Complaint> {
-    value.as_bool().ok_or_else(|| misfit(value, "true or false", "write it without quotes"))
+    value.as_bool().ok_or_else(|| misfit(value, "true or false", "write one of them, without quotes"))
 }
 
 /// Text that is not empty.
@@ -32,6 +35,7 @@ pub fn text_as<T>(
     move |value| match value.as_str() {
         Some("") => Err(Complaint::new("is empty", "write something, or leave the key out")),
         Some(text) => parse(text),
+        None if value.is_array() || value.is_table() => Err(misfit(value, "text", "write one text: \"…\"")),
         None => Err(misfit(value, "text", "put it in quotes")),
     }
 }
@@ -61,12 +65,9 @@ where
 /// # Errors
 /// Where it is no duration.
 pub fn duration(value: &Value<'_>) -> Result<Duration, Complaint> {
-    text_as(|text| {
-        span::parse(text).map_err(|_| {
-            let remedy = "a whole number and one of ms, s, m, h, d, such as \"30s\"";
-            Complaint::new(format!("{text:?} is not a duration"), remedy)
-        })
-    })(value)
+    measure(value, DURATION, |text| {
+        span::parse(text).map_err(|_| Complaint::new(format!("{text:?} is not a duration"), DURATION))
+    })
 }
 
 /// A duration that is not zero.
@@ -93,17 +94,28 @@ pub fn whole_seconds(value: &Value<'_>) -> Result<Duration, Complaint> {
 
 /// A size in bytes within `range`.
 pub fn size(range: RangeInclusive<u64>) -> impl Fn(&Value<'_>) -> Result<u64, Complaint> {
-    text_as(move |text| {
-        let bytes = bytes::parse(text).map_err(|_| {
-            let remedy = "a whole number and one of B, KiB, MiB, GiB, such as \"64KiB\"";
-            Complaint::new(format!("{text:?} is not a size"), remedy)
-        })?;
+    let parse = move |text: &str| {
+        let bytes =
+            bytes::parse(text).map_err(|_| Complaint::new(format!("{text:?} is not a size"), SIZE))?;
         if range.contains(&bytes) {
             return Ok(bytes);
         }
         let (least, most) = (bytes::format(*range.start()), bytes::format(*range.end()));
         Err(Complaint::new(format!("{text:?} is out of range"), format!("write one from {least} to {most}")))
-    })
+    };
+    move |value| measure(value, SIZE, &parse)
+}
+
+/// A text that is a number and its unit, which people tend to leave out.
+fn measure<T>(
+    value: &Value<'_>,
+    remedy: &str,
+    parse: impl Fn(&str) -> Result<T, Complaint>,
+) -> Result<T, Complaint> {
+    match value.as_integer() {
+        Some(number) => Err(Complaint::new(format!("{number} has no unit"), remedy)),
+        None => text_as(parse)(value),
+    }
 }
 
 /// One of a closed set of words, each with what it stands for.

@@ -20,6 +20,7 @@ mod fault;
 pub mod kind;
 mod nearest;
 mod section;
+mod syntax;
 
 pub use document::Document;
 pub use fault::{Complaint, Fault, Faults, Severity};

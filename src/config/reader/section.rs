@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "f:1:5: error: b: a number stands where true or false is expected (write it without quotes)",
+                "f:1:5: error: b: a number stands where true or false is expected (write one of them, without quotes)",
                 "f:2:5: error: a: true or false stands where text is expected (put it in quotes)",
                 "f:4:5: error: c.d: is empty (write something, or leave the key out)",
             ]
