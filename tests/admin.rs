@@ -8,7 +8,7 @@ use crate::support::proxy::{ALICE, Proxy, proxy};
 use crate::support::redis::RedisServer;
 use crate::support::upstream::upstream;
 
-async fn ask(proxy: &Proxy, head: &str) -> Answer {
+pub(crate) async fn ask(proxy: &Proxy, head: &str) -> Answer {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(proxy.admin).await.unwrap();
     stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();

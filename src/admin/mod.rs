@@ -1,8 +1,11 @@
-//! The admin listener: whether the process lives, whether it can do its work, and what it counts. Rank 8.
+//! The admin listener: whether the process lives, whether it can do its work, what it counts, and, over its socket
+//! alone, the sessions. Rank 8.
 //!
 //! It has sockets of its own, on loopback unless configured otherwise: nothing of it is ever answered where
 //! users come in.
 
+mod api;
+mod order;
 mod ready;
 
 use std::net::IpAddr;
@@ -14,8 +17,12 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
+pub use order::{LISTED, MOST_LISTED};
+
+use crate::base::random::Random;
 use crate::http::{Authority, Body, Scheme};
 use crate::listener::{Handler, Peer};
+use crate::session::Directory;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
@@ -32,6 +39,10 @@ pub struct Admin {
 pub struct AdminParts {
     /// Where sessions lie.
     pub store: Arc<dyn Store>,
+    /// What lies there, seen from above.
+    pub sessions: Directory,
+    /// Where requests' names come from.
+    pub random: Random,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The applications.
@@ -61,6 +72,9 @@ impl Admin {
                 StatusCode::FORBIDDEN,
                 "this Host is not served here: ask by address, or as localhost\n",
             );
+        }
+        if let (Entrance::Socket, Some(path)) = (self.entrance, parts.uri.path().strip_prefix(api::PREFIX)) {
+            return self.parts.api(parts, path).await;
         }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are taken\n");

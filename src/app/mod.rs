@@ -24,7 +24,7 @@ use crate::listener::{BindError, BindSocketError, CertificateError, Ending, List
 use crate::outgoing::TlsError;
 use crate::pages::{Pages, PagesError};
 use crate::policy::{OwnCookies, StrictTransport};
-use crate::session::{FormTokens, SessionMemory, Sessions, Surroundings, Toucher, Watchman};
+use crate::session::{Directory, FormTokens, SessionMemory, Sessions, Surroundings, Toucher, Watchman};
 use crate::store::{self, Breaker, Observed, Store};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Logs, Metrics};
 use crate::upstream::{self, BodyLimits, IdentityWriter, Tunnels, Upstreams};
@@ -63,6 +63,8 @@ struct Background {
     toucher: Toucher,
     watchman: Watchman,
     store: Arc<dyn Store>,
+    sessions: Directory,
+    random: Random,
     upstreams: Arc<Upstreams>,
     users: Option<Arc<LocalUsers>>,
     audit: Audit,
@@ -170,6 +172,8 @@ impl App {
         let quiet = CancellationToken::new();
         let parts = AdminParts {
             store: Arc::clone(&self.background.store),
+            sessions: self.background.sessions.clone(),
+            random: self.background.random,
             metrics: Arc::clone(&self.metrics),
             upstreams: Arc::clone(&upstreams),
             stopping: stop.clone(),
@@ -252,7 +256,7 @@ fn gateway(
     };
     let (sessions, toucher) = Sessions::new(&config.session, &secrets, around);
     let (sessions, own_cookies) = (Arc::new(sessions), OwnCookies::new(&config.session.cookie.name));
-    let watchman = sessions.watchman();
+    let (watchman, directory) = (sessions.watchman(), sessions.directory().clone());
     let users = local_users(config)?;
     let pages = Arc::new(Pages::new(&config.server.prefix, &config.login).map_err(StartError::Pages)?);
     let limits = &config.server.limits;
@@ -299,7 +303,29 @@ fn gateway(
             header_count: limits.header_count,
         },
     });
-    Ok((Arc::new(gateway), Background { toucher, watchman, store, upstreams, users, audit }))
+    let (sessions, random) = (directory, world.random);
+    Ok((
+        Arc::new(gateway),
+        Background { toucher, watchman, store, sessions, random, upstreams, users, audit },
+    ))
+}
+
+/// The sessions in the store that `config` names, without a proxy. What is done to them is told to the logs of `world` alone.
+///
+/// # Errors
+/// Where a file that the configuration names cannot be used.
+pub fn directory(config: &Config, world: &World) -> Result<Directory, StartError> {
+    let secrets = session_secrets(config, world)?;
+    let around = Surroundings {
+        store: store::open(&config.session.store, world.clock.clone(), world.random, None)?,
+        memory: SessionMemory::new(&config.session.cache, world.clock.clone()),
+        clock: world.clock.clone(),
+        random: world.random,
+        audit: Audit::new(world.logs.audit.clone(), world.clock.clone()),
+        metrics: Arc::new(Metrics::new()),
+    };
+    let (sessions, _) = Sessions::new(&config.session, &secrets, around);
+    Ok(sessions.directory().clone())
 }
 
 fn session_secrets(config: &Config, world: &World) -> Result<Secrets, StartError> {

@@ -83,6 +83,38 @@ pub(super) const USERS_REMOVE: &str = "\
 Examples:
   foregate users remove alice";
 
+pub(super) const SESSIONS: &str = "\
+Examples:
+  foregate sessions list --user alice
+  foregate sessions count
+  foregate sessions revoke --user alice
+
+Exit codes: 0 done, 1 there is no such session, 2 usage or configuration, 3 the store or the proxy does not answer.";
+
+pub(super) const SESSIONS_LIST: &str = "\
+Examples:
+  foregate sessions list
+  foregate sessions list --user alice --json
+  foregate sessions list --limit 1000 --json";
+
+pub(super) const SESSIONS_SHOW: &str = "\
+Examples:
+  foregate sessions show lQae2wdUIKn2j0tYg0qaaA";
+
+pub(super) const SESSIONS_COUNT: &str = "\
+Examples:
+  foregate sessions count
+  foregate sessions count --json";
+
+pub(super) const SESSIONS_REVOKE: &str = "\
+Examples:
+  foregate sessions revoke lQae2wdUIKn2j0tYg0qaaA
+  foregate sessions revoke --user alice
+  foregate sessions revoke --all --yes              # everybody logs in again
+
+Running proxies hear of it within milliseconds. What is ended through the admin socket stands in the proxy's audit
+log; what is ended in Redis directly stands in none.";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   foregate completions bash > /usr/share/bash-completion/completions/foregate

@@ -147,10 +147,15 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-fn converse(mut stream: impl Read + Write) -> io::Result<String> {
-    stream.write_all(REQUEST)?;
+fn converse(stream: impl Read + Write) -> io::Result<String> {
+    exchange(stream, REQUEST, LONGEST)
+}
+
+/// Sends `request`; the answer, up to its end or `longest`.
+pub(super) fn exchange(mut stream: impl Read + Write, request: &[u8], longest: u64) -> io::Result<String> {
+    stream.write_all(request)?;
     let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer)?;
+    stream.take(longest).read_to_string(&mut answer)?;
     Ok(answer)
 }
 

@@ -9,6 +9,7 @@ mod output;
 mod packaging;
 mod password;
 mod run;
+mod sessions;
 mod systemd;
 mod users;
 
@@ -101,6 +102,12 @@ enum Command {
     /// Shows and changes them. Comments and order in the file stay; the file is replaced as a whole.
     #[command(after_help = examples::USERS)]
     Users(users::UsersArgs),
+    /// The sessions: who is signed in, where and since when
+    ///
+    /// Lists, counts and ends them. Those in Redis are reached directly, with or without a proxy that runs; those in a
+    /// file or in memory through the admin socket of the running proxy.
+    #[command(after_help = examples::SESSIONS)]
+    Sessions(sessions::SessionsArgs),
     /// Print what completes commands and flags in a shell
     ///
     /// For packagers: the script goes where the shell looks for completions.
@@ -125,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Secret => say(new_secret(Random::system()).expose()),
         Command::Password => password::password(),
         Command::Users(args) => users::users(&args, &cli.config, &environment),
+        Command::Sessions(args) => sessions::sessions(&args, &cli.config, &environment),
         Command::Completions(args) => packaging::completions(&args, Cli::command()),
         Command::Man(args) => packaging::man(&args, Cli::command()),
     };

@@ -4,6 +4,7 @@ mod assets;
 mod form;
 mod login;
 mod logout;
+mod revoke;
 mod session;
 
 use std::sync::Arc;
@@ -57,8 +58,10 @@ pub enum Endpoint {
     Login,
     /// The question, and the answer.
     Logout,
-    /// The user's own session.
+    /// The user's own sessions.
     Session,
+    /// Ending some of them.
+    Revoke,
     /// A stylesheet or an image, by its name.
     Asset(String),
     /// Nothing of ours; and nothing under the prefix goes upstream.
@@ -96,6 +99,7 @@ impl Endpoints {
             "/login" => Endpoint::Login,
             "/logout" => Endpoint::Logout,
             "/session" => Endpoint::Session,
+            "/session/revoke" => Endpoint::Revoke,
             _ => match path.strip_prefix("/assets/") {
                 Some(name) => Endpoint::Asset(name.to_owned()),
                 None => Endpoint::Unknown,
@@ -120,9 +124,11 @@ impl Endpoints {
             (Endpoint::Logout, "GET" | "HEAD") => parts.logout_page(context, request.headers()).await,
             (Endpoint::Logout, "POST") => parts.log_out(context, request).await,
             (Endpoint::Session, "GET" | "HEAD") => parts.session(context, request.headers()).await,
+            (Endpoint::Revoke, "POST") => parts.revoke(context, request).await,
             (Endpoint::Asset(name), "GET" | "HEAD") => parts.asset(&name),
             (Endpoint::Login | Endpoint::Logout, _) => Err(Refusal::Method(&FORM_METHODS)),
             (Endpoint::Session | Endpoint::Asset(_), _) => Err(Refusal::Method(&FORM_METHODS[..2])),
+            (Endpoint::Revoke, _) => Err(Refusal::Method(&FORM_METHODS[2..])),
             (Endpoint::Unknown, _) => Err(Problem::NoRoute.into()),
         }
     }

@@ -1,4 +1,6 @@
-//! The user's own session: a page for people, JSON for scripts. Looking at it is no use of it.
+//! The user's own sessions: a page for people, JSON for scripts. Looking at them is no use of any.
+
+use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -9,6 +11,7 @@ use crate::base::clock::Timestamp;
 use crate::http::{Body, Problem, RequestContext, RequestKind, accepts};
 use crate::pages::{OwnSession, SessionPage};
 use crate::session::{Finding, Remember, Session};
+use crate::store::Unavailable;
 
 /// What a script is told.
 #[derive(Serialize)]
@@ -18,7 +21,7 @@ struct Told<'a> {
     email: Option<&'a str>,
     groups: &'a [String],
     provider: &'a str,
-    handle: &'a str,
+    handle: String,
     logged_in_at: String,
     last_seen_at: String,
     idle_expires_at: String,
@@ -35,7 +38,15 @@ struct ToldSession<'a> {
     logged_in_at: String,
     last_seen_at: String,
     address: &'a str,
+    device: &'a str,
     user_agent: Option<&'a str>,
+}
+
+/// One of the user's sessions, with what is put into words.
+struct Own {
+    session: Arc<Session>,
+    handle: String,
+    device: String,
 }
 
 impl Parts {
@@ -47,24 +58,52 @@ impl Parts {
     ) -> Result<Response<Body>, Refusal> {
         let found = self.sessions.find(context, headers).await.map_err(|_| Problem::StoreUnavailable)?;
         let Finding::Session(found) = found else { return Err(Problem::LoginRequired.into()) };
-        let (session, handle) = (&*found.session, found.session.handle.to_string());
-        let own = vec![OwnSession {
-            handle: &handle,
-            current: true,
-            logged_in_at: session.logged_in_at,
-            last_seen_at: session.last_seen_at,
-            address: &session.address,
-            user_agent: session.user_agent.as_deref(),
-        }];
+        let session = &found.session;
+        let all = self.all_of(session).await.map_err(|_| Problem::StoreUnavailable)?;
+        let own: Vec<OwnSession<'_>> = all.iter().map(|own| own.seen_from(session)).collect();
+        let csrf_token = self.forms.session_token(context, &session.handle);
         if context.kind == RequestKind::Script || accepts(headers, "application/json") {
-            let csrf_token = self.forms.session_token(context, &session.handle);
-            return Ok(json(&told(session, &handle, csrf_token, &own)));
+            return Ok(json(&told(session, csrf_token, &own)));
         }
-        Ok(self.pages.session(&page(session, self.clock.now(), own)).into_response(StatusCode::OK))
+        let page = page(session, self.clock.now(), &csrf_token, own);
+        Ok(self.pages.session(&page).into_response(StatusCode::OK))
+    }
+
+    /// The sessions of the account of `session`, itself among them, the latest use first.
+    async fn all_of(&self, session: &Arc<Session>) -> Result<Vec<Own>, Unavailable> {
+        let mut all = self.sessions.directory().list(Some(&session.identity.account), usize::MAX).await?;
+        if all.iter().all(|other| other.handle != session.handle) {
+            all.insert(0, Arc::clone(session));
+        }
+        Ok(all.into_iter().map(Own::of).collect())
     }
 }
 
-fn page<'a>(session: &'a Session, now: Timestamp, sessions: Vec<OwnSession<'a>>) -> SessionPage<'a> {
+impl Own {
+    fn of(session: Arc<Session>) -> Self {
+        Self { handle: session.handle.to_string(), device: session.device(), session }
+    }
+
+    fn seen_from(&self, current: &Session) -> OwnSession<'_> {
+        let Self { session, handle, device } = self;
+        OwnSession {
+            handle,
+            current: session.handle == current.handle,
+            logged_in_at: session.logged_in_at,
+            last_seen_at: session.last_seen_at,
+            address: &session.address,
+            device,
+            user_agent: session.user_agent.as_deref(),
+        }
+    }
+}
+
+fn page<'a>(
+    session: &'a Session,
+    now: Timestamp,
+    csrf_token: &'a str,
+    sessions: Vec<OwnSession<'a>>,
+) -> SessionPage<'a> {
     let identity = &session.identity;
     SessionPage {
         now,
@@ -76,11 +115,12 @@ fn page<'a>(session: &'a Session, now: Timestamp, sessions: Vec<OwnSession<'a>>)
         last_seen_at: session.last_seen_at,
         idle_expires_at: session.idle_ends_at(),
         expires_at: session.ends_at,
+        csrf_token,
         sessions,
     }
 }
 
-fn told<'a>(session: &'a Session, handle: &'a str, csrf_token: String, own: &[OwnSession<'a>]) -> Told<'a> {
+fn told<'a>(session: &'a Session, csrf_token: String, own: &[OwnSession<'a>]) -> Told<'a> {
     let identity = &session.identity;
     Told {
         user: &identity.user,
@@ -88,7 +128,7 @@ fn told<'a>(session: &'a Session, handle: &'a str, csrf_token: String, own: &[Ow
         email: identity.email.as_deref(),
         groups: &identity.groups,
         provider: &identity.account.provider,
-        handle,
+        handle: session.handle.to_string(),
         logged_in_at: session.logged_in_at.rfc3339(),
         last_seen_at: session.last_seen_at.rfc3339(),
         idle_expires_at: session.idle_ends_at().rfc3339(),
@@ -107,6 +147,7 @@ impl<'a> ToldSession<'a> {
             logged_in_at: own.logged_in_at.rfc3339(),
             last_seen_at: own.last_seen_at.rfc3339(),
             address: own.address,
+            device: own.device,
             user_agent: own.user_agent,
         }
     }

@@ -38,6 +38,8 @@ pub enum Problem {
     StoreUnavailable,
     /// Nobody can be signed out: the session is still alive.
     LogoutUnavailable,
+    /// Sessions cannot be ended: some may still be alive.
+    RevocationUnavailable,
     /// The application does not answer at all, or not in HTTP.
     UpstreamUnreachable,
     /// The application takes too long.
@@ -54,7 +56,7 @@ pub enum Problem {
 
 impl Problem {
     /// The closed list.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::LoginRequired,
         Self::Forbidden,
         Self::CrossSite,
@@ -70,6 +72,7 @@ impl Problem {
         Self::UnknownHost,
         Self::StoreUnavailable,
         Self::LogoutUnavailable,
+        Self::RevocationUnavailable,
         Self::UpstreamUnreachable,
         Self::UpstreamTimeout,
         Self::UpstreamBusy,
@@ -141,6 +144,11 @@ impl Problem {
             Self::LogoutUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "You are still signed in")
             }
+            Self::RevocationUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store-unavailable",
+                "Sessions cannot be ended at the moment",
+            ),
             Self::UpstreamUnreachable => {
                 (StatusCode::BAD_GATEWAY, "upstream-unreachable", "The application cannot be reached")
             }

@@ -172,10 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn forms_go_where_they_came_from() {
+    fn forms_go_where_they_came_from_or_end_sessions() {
         for (name, html) in all(HARMLESS) {
             for tag in tags(&html) {
-                assert_eq!(tag.attribute("action").or(tag.attribute("formaction")), None, "{name}");
+                let action = tag.attribute("action").or(tag.attribute("formaction"));
+                assert!(matches!(action, None | Some("/_foregate/session/revoke")), "{name}: {tag:?}");
                 assert!(tag.name != "form" || tag.attribute("method") == Some("post"), "{name}");
             }
         }

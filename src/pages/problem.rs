@@ -24,6 +24,8 @@ enum Action {
     SignInAsAnother,
     /// The same once more.
     TryAgain,
+    /// To the user's sessions: the address of a form's answer is not one to go to.
+    Sessions,
     /// To the front page.
     Home,
 }
@@ -44,6 +46,7 @@ impl Action {
             Self::SignInAsAnother => ("Sign in as somebody else", format!("{prefix}/login?again=1")),
             // An empty reference is the page itself, its query included (RFC 3986 §5.2.2).
             Self::TryAgain => ("Try again", String::new()),
+            Self::Sessions => ("Back to your sessions", format!("{prefix}/session")),
             Self::Home => ("To the front page", "/".to_owned()),
         };
         let leaves_frame = framing == Framing::Allowed && !matches!(self, Self::TryAgain);
@@ -58,100 +61,107 @@ pub(super) fn values(problem: Problem, request_id: &str, prefix: &str, framing: 
 }
 
 fn advice(problem: Problem) -> Advice {
-    let (heading, text, action) = match problem {
-        Problem::LoginRequired => {
-            ("Please sign in", "This page is for people who are signed in.", Some(Action::SignIn))
+    Advice { heading: heading(problem), text: text(problem), action: action(problem) }
+}
+
+const fn heading(problem: Problem) -> &'static str {
+    match problem {
+        Problem::LoginRequired => "Please sign in",
+        Problem::Forbidden => "Not for this account",
+        Problem::CrossSite => "Sent from another site",
+        Problem::BadRequest => "The address is not right",
+        Problem::NoRoute => "Nothing is here",
+        Problem::MethodNotAllowed | Problem::ExpectationFailed => "That cannot be done here",
+        Problem::TooLarge => "Too large",
+        Problem::UriTooLong => "The address is too long",
+        Problem::HeadersTooLarge => "Too much comes along",
+        Problem::RequestTimeout => "That took too long",
+        Problem::TooManyRequests => "Too many tries",
+        Problem::UnknownHost => "Not this site",
+        Problem::StoreUnavailable | Problem::UpstreamDown => "Back in a moment",
+        Problem::LogoutUnavailable => "You are still signed in",
+        Problem::RevocationUnavailable => "Not signed out there",
+        Problem::UpstreamUnreachable => "The application does not answer",
+        Problem::UpstreamTimeout => "The application takes too long",
+        Problem::UpstreamBusy => "The application is very busy",
+        Problem::Busy => "Very busy",
+        Problem::InternalError => "Something went wrong here",
+    }
+}
+
+const fn text(problem: Problem) -> &'static str {
+    match problem {
+        Problem::LoginRequired => "This page is for people who are signed in.",
+        Problem::Forbidden => {
+            "You are signed in, but this account may not open this page. Whoever runs the site can change that."
         }
-        Problem::Forbidden => (
-            "Not for this account",
-            "You are signed in, but this account may not open this page. Whoever runs the site can change that.",
-            Some(Action::SignInAsAnother),
-        ),
-        Problem::CrossSite => (
-            "Sent from another site",
-            "The form came from another website, so nothing was done. Open the page here and try again.",
-            Some(Action::Home),
-        ),
-        Problem::BadRequest => (
-            "The address is not right",
-            "The request cannot be understood. If you typed or copied the address, check it.",
-            Some(Action::Home),
-        ),
-        Problem::NoRoute => (
-            "Nothing is here",
-            "There is no page at this address. Check it, or start again.",
-            Some(Action::Home),
-        ),
-        Problem::MethodNotAllowed => {
-            ("That cannot be done here", "This page does not take what was sent to it.", Some(Action::Home))
+        Problem::CrossSite => {
+            "The form came from another website, so nothing was done. Open the page here and try again."
         }
-        Problem::TooLarge => (
-            "Too large",
-            "What was sent is larger than this site takes. Send less at once.",
-            Some(Action::TryAgain),
-        ),
-        Problem::UriTooLong => (
-            "The address is too long",
-            "It is longer than this site takes. Start again from the front page.",
-            Some(Action::Home),
-        ),
-        Problem::HeadersTooLarge => (
-            "Too much comes along",
-            "The browser sends more than this site takes, most likely cookies. Deleting this site's cookies helps.",
-            Some(Action::TryAgain),
-        ),
-        Problem::RequestTimeout => (
-            "That took too long",
-            "Your request did not arrive in time. Check the connection.",
-            Some(Action::TryAgain),
-        ),
-        Problem::TooManyRequests => {
-            ("Too many tries", "Wait for a moment before the next one.", Some(Action::TryAgain))
+        Problem::BadRequest => {
+            "The request cannot be understood. If you typed or copied the address, check it."
         }
-        Problem::ExpectationFailed => {
-            ("That cannot be done here", "What was sent expects something that this site does not do.", None)
+        Problem::NoRoute => "There is no page at this address. Check it, or start again.",
+        Problem::MethodNotAllowed => "This page does not take what was sent to it.",
+        Problem::TooLarge => "What was sent is larger than this site takes. Send less at once.",
+        Problem::UriTooLong => "It is longer than this site takes. Start again from the front page.",
+        Problem::HeadersTooLarge => {
+            "The browser sends more than this site takes, most likely cookies. Deleting this site's cookies helps."
         }
-        Problem::UnknownHost => {
-            ("Not this site", "The site that you asked for is not served here. Check the address.", None)
+        Problem::RequestTimeout => "Your request did not arrive in time. Check the connection.",
+        Problem::TooManyRequests => "Wait for a moment before the next one.",
+        Problem::ExpectationFailed => "What was sent expects something that this site does not do.",
+        Problem::UnknownHost => "The site that you asked for is not served here. Check the address.",
+        Problem::StoreUnavailable => {
+            "Right now nobody can check who is signed in. You have not been signed out: try again in a moment."
         }
-        Problem::StoreUnavailable => (
-            "Back in a moment",
-            "Right now nobody can check who is signed in. You have not been signed out: try again in a moment.",
-            Some(Action::TryAgain),
-        ),
-        Problem::LogoutUnavailable => (
-            "You are still signed in",
-            "Right now nobody can be signed out. Try again in a moment, and do not leave this device to others before.",
-            Some(Action::TryAgain),
-        ),
-        Problem::UpstreamUnreachable => (
-            "The application does not answer",
-            "It cannot be reached right now. If you were sending something, see whether it arrived before you send it again.",
-            Some(Action::TryAgain),
-        ),
-        Problem::UpstreamTimeout => (
-            "The application takes too long",
-            "It may still be at work on what you asked for: look before you ask again.",
-            Some(Action::TryAgain),
-        ),
-        Problem::UpstreamBusy => (
-            "The application is very busy",
-            "It has more to do than it can take right now. Nothing was done: try again in a moment.",
-            Some(Action::TryAgain),
-        ),
-        Problem::UpstreamDown => (
-            "Back in a moment",
-            "The application is not available right now. Nothing was done: try again in a moment.",
-            Some(Action::TryAgain),
-        ),
-        Problem::Busy => {
-            ("Very busy", "Too much is going on right now. Wait for a few seconds.", Some(Action::TryAgain))
+        Problem::LogoutUnavailable => {
+            "Right now nobody can be signed out. Try again in a moment, and do not leave this device to others before."
         }
-        Problem::InternalError => (
-            "Something went wrong here",
-            "It is our fault, not yours. If it happens again, tell whoever runs the site.",
-            Some(Action::TryAgain),
-        ),
-    };
-    Advice { heading, text, action }
+        Problem::RevocationUnavailable => {
+            "Right now nobody can be signed out. What you wanted to end may still be signed in: try again in a moment."
+        }
+        Problem::UpstreamUnreachable => {
+            "It cannot be reached right now. If you were sending something, see whether it arrived before you send it again."
+        }
+        Problem::UpstreamTimeout => {
+            "It may still be at work on what you asked for: look before you ask again."
+        }
+        Problem::UpstreamBusy => {
+            "It has more to do than it can take right now. Nothing was done: try again in a moment."
+        }
+        Problem::UpstreamDown => {
+            "The application is not available right now. Nothing was done: try again in a moment."
+        }
+        Problem::Busy => "Too much is going on right now. Wait for a few seconds.",
+        Problem::InternalError => {
+            "It is our fault, not yours. If it happens again, tell whoever runs the site."
+        }
+    }
+}
+
+const fn action(problem: Problem) -> Option<Action> {
+    match problem {
+        Problem::LoginRequired => Some(Action::SignIn),
+        Problem::Forbidden => Some(Action::SignInAsAnother),
+        Problem::CrossSite
+        | Problem::BadRequest
+        | Problem::NoRoute
+        | Problem::MethodNotAllowed
+        | Problem::UriTooLong => Some(Action::Home),
+        Problem::TooLarge
+        | Problem::HeadersTooLarge
+        | Problem::RequestTimeout
+        | Problem::TooManyRequests
+        | Problem::StoreUnavailable
+        | Problem::LogoutUnavailable
+        | Problem::UpstreamUnreachable
+        | Problem::UpstreamTimeout
+        | Problem::UpstreamBusy
+        | Problem::UpstreamDown
+        | Problem::Busy
+        | Problem::InternalError => Some(Action::TryAgain),
+        Problem::ExpectationFailed | Problem::UnknownHost => None,
+        Problem::RevocationUnavailable => Some(Action::Sessions),
+    }
 }

@@ -87,8 +87,10 @@ fn session<'a>(text: &'a str, detail: Option<&'a str>) -> SessionPage<'a> {
         logged_in_at: now,
         last_seen_at: now,
         address: text,
+        device: text,
         user_agent: detail,
     };
+    let other = OwnSession { current: false, ..own };
     SessionPage {
         now,
         user: text,
@@ -99,7 +101,8 @@ fn session<'a>(text: &'a str, detail: Option<&'a str>) -> SessionPage<'a> {
         last_seen_at: now,
         idle_expires_at: now,
         expires_at: now,
-        sessions: vec![own],
+        csrf_token: text,
+        sessions: if detail.is_some() { vec![own, other] } else { vec![own] },
     }
 }
 

@@ -31,6 +31,8 @@ pub struct SessionPage<'a> {
     pub idle_expires_at: Timestamp,
     /// When it ends, used or not.
     pub expires_at: Timestamp,
+    /// Proves that a form which ends sessions is ours.
+    pub csrf_token: &'a str,
     /// Where the user is signed in.
     pub sessions: Vec<OwnSession<'a>>,
 }
@@ -48,6 +50,8 @@ pub struct OwnSession<'a> {
     pub last_seen_at: Timestamp,
     /// The address it began at.
     pub address: &'a str,
+    /// The device, in words.
+    pub device: &'a str,
     /// What the browser calls itself.
     pub user_agent: Option<&'a str>,
 }
@@ -63,11 +67,11 @@ struct Moment {
 
 impl SessionPage<'_> {
     pub(super) fn values(&self) -> Value {
-        let Self { now, user, name, email, .. } = *self;
+        let Self { now, user, name, email, csrf_token, .. } = *self;
         let moment = |at| Serde(Moment::new(at, now));
         let sessions: Vec<Value> = self.sessions.iter().map(|session| session.values(now)).collect();
         context! {
-            user, name, email, sessions,
+            user, name, email, csrf_token, sessions,
             groups => self.groups.iter().copied().map(Value::from).collect::<Value>(),
             logged_in_at => moment(self.logged_in_at),
             last_seen_at => moment(self.last_seen_at),
@@ -79,10 +83,10 @@ impl SessionPage<'_> {
 
 impl OwnSession<'_> {
     fn values(self, now: Timestamp) -> Value {
-        let Self { handle, current, address, user_agent, .. } = self;
+        let Self { handle, current, address, device, user_agent, .. } = self;
         let logged_in_at = Serde(Moment::new(self.logged_in_at, now));
         let last_seen_at = Serde(Moment::new(self.last_seen_at, now));
-        context! { handle, current, logged_in_at, last_seen_at, address, user_agent }
+        context! { handle, current, logged_in_at, last_seen_at, address, device, user_agent }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sessions seen from above: an account's, one, all; listed, counted, ended.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -47,11 +48,27 @@ impl Directory {
         Ok(sessions)
     }
 
-    /// Up to `limit` of all sessions that are alive, in no order.
+    /// Up to `limit` sessions that are alive, of `account` or of all, the latest use first. Which ones of all, where
+    /// there are more, nobody can say.
     ///
     /// # Errors
     /// Where the store cannot tell.
-    pub async fn some(&self, limit: usize) -> Result<Vec<Arc<Session>>, Unavailable> {
+    pub async fn list(
+        &self,
+        account: Option<&Account>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Session>>, Unavailable> {
+        let mut sessions = match account {
+            Some(account) => self.of_account(account).await?,
+            None => self.some(limit).await?,
+        };
+        sessions.sort_by_key(|session| Reverse((session.last_seen_at, session.logged_in_at)));
+        sessions.truncate(limit);
+        Ok(sessions)
+    }
+
+    /// Up to `limit` of all sessions that are alive, in no order.
+    async fn some(&self, limit: usize) -> Result<Vec<Arc<Session>>, Unavailable> {
         let (mut sessions, mut met) = (Vec::new(), HashSet::new());
         let mut all = self.all();
         while let Some(handles) = all.next().await? {
@@ -102,13 +119,18 @@ impl Directory {
         Ok(())
     }
 
-    /// Ends the session of `handle`, whatever lies there. Says whether there was any.
+    /// Ends the session of `handle`, whatever lies there, as [`Directory::end`] does. Says whether there was any.
     ///
     /// # Errors
     /// Where the store cannot do it.
-    pub async fn end_by_handle(&self, handle: &Handle, reason: &'static str) -> Result<bool, Unavailable> {
+    pub async fn end_by_handle(
+        &self,
+        handle: &Handle,
+        reason: &'static str,
+        about: Facts<'_>,
+    ) -> Result<bool, Unavailable> {
         match self.lookup.peek(handle).await? {
-            Peek::Session(session) => self.end(&session, reason, Facts::default()).await.map(|()| true),
+            Peek::Session(session) => self.end(&session, reason, about).await.map(|()| true),
             // Nobody knows whose it is; the place in the index is found empty by the next login.
             Peek::Unreadable | Peek::Nothing => Ok(self.remove(handle, "").await?.existed),
         }
@@ -118,7 +140,12 @@ impl Directory {
     ///
     /// # Errors
     /// Where the store cannot do it: then some are still alive.
-    pub async fn end_account(&self, account: &Account, reason: &'static str) -> Result<usize, Unavailable> {
+    pub async fn end_account(
+        &self,
+        account: &Account,
+        reason: &'static str,
+        about: Facts<'_>,
+    ) -> Result<usize, Unavailable> {
         let mut ended = 0;
         loop {
             let sessions = self.of_account(account).await?;
@@ -126,7 +153,7 @@ impl Directory {
                 return Ok(ended);
             }
             for session in &sessions {
-                self.end(session, reason, Facts::default()).await?;
+                self.end(session, reason, about).await?;
             }
             ended += sessions.len();
         }
@@ -139,12 +166,13 @@ impl Directory {
     pub async fn end_all(
         &self,
         reason: &'static str,
+        about: Facts<'_>,
         mut progress: impl FnMut(usize),
     ) -> Result<usize, Unavailable> {
         let (mut ended, mut all) = (0, self.all());
         while let Some(handles) = all.next().await? {
             for handle in handles {
-                ended += usize::from(self.end_by_handle(&handle, reason).await?);
+                ended += usize::from(self.end_by_handle(&handle, reason, about).await?);
             }
             progress(ended);
         }

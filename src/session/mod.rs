@@ -4,6 +4,7 @@ mod beginning;
 mod bind;
 mod carried;
 mod cookie;
+mod device;
 mod directory;
 mod flights;
 mod forms;
@@ -14,6 +15,7 @@ mod lookup;
 mod memory;
 mod opened;
 mod record;
+mod report;
 mod rotation;
 mod sessions;
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use forms::{FormBinding, FormTokens};
 pub use limit::BeginError;
 pub use live::{Live, Ride, Uses};
 pub use memory::SessionMemory;
+pub use report::Report;
 pub use sessions::{Finding, Found, NoSession, Sessions, Surroundings};
 pub use touch::Toucher;
 pub use watchman::Watchman;
@@ -70,6 +73,11 @@ impl Session {
     /// When it ends unless it is used again.
     pub fn idle_ends_at(&self) -> Timestamp {
         self.last_seen_at.plus(self.idle_timeout).min(self.ends_at)
+    }
+
+    /// Where its user signed in, in words, as far as the browser says.
+    pub fn device(&self) -> String {
+        device::words(self.user_agent.as_deref().unwrap_or_default())
     }
 
     /// Whether it is over at `now`, whatever the store still keeps.

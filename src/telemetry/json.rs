@@ -8,9 +8,33 @@ pub(super) const LONGEST: usize = 1024;
 /// The object as a line. JSON escapes what is below U+0020; a terminal also obeys what is from U+007F to U+009F,
 /// and a reader is led astray by marks of direction (Unicode TR36 §3.4).
 pub(super) fn line(object: &impl Serialize) -> Vec<u8> {
-    let json = serde_json::to_string(object).expect("strings and numbers are always JSON");
+    escaped(serde_json::to_string(object).expect("strings and numbers are always JSON")).into_bytes()
+}
+
+/// The value over several lines, as safe to look at.
+///
+/// # Panics
+/// Where it is none that JSON has.
+pub fn pretty(value: &impl Serialize) -> String {
+    escaped(serde_json::to_string_pretty(value).expect("strings and numbers are always JSON"))
+}
+
+/// Text from outside for a terminal: on one line, with what is obeyed rather than shown as an escape.
+pub fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_treacherous(character) {
+            safe.extend(character.escape_unicode());
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+fn escaped(json: String) -> String {
     if !json.contains(is_treacherous) {
-        return json.into_bytes();
+        return json;
     }
     let mut safe = String::with_capacity(json.len() + 64);
     for character in json.chars() {
@@ -20,7 +44,7 @@ pub(super) fn line(object: &impl Serialize) -> Vec<u8> {
             safe.push(character);
         }
     }
-    safe.into_bytes()
+    safe
 }
 
 fn is_treacherous(character: char) -> bool {
@@ -45,6 +69,10 @@ mod tests {
         let line = String::from_utf8(line(&text)).unwrap();
         assert!(line.is_ascii() || line.chars().all(|c| !c.is_control() && !is_treacherous(c)), "{line}");
         assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
+        assert_eq!(plain(text), "a\\u{1b}[31m\\u{9b}31m\\u{7f}\\u{202e}\\u{2066}\\u{d}\\u{a}ü");
+        let pretty = pretty(&[text]);
+        assert!(pretty.chars().all(|c| c == '\n' || !c.is_control() && !is_treacherous(c)), "{pretty}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&pretty).unwrap(), [text]);
     }
 
     #[test]

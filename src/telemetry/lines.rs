@@ -49,6 +49,14 @@ impl Lines {
         OpenOptions::new().create(true).append(true).mode(0o600).open(path).and_then(Self::to)
     }
 
+    /// To nobody.
+    ///
+    /// # Errors
+    /// Where no thread can be had.
+    pub fn nowhere() -> io::Result<Self> {
+        Self::to(io::sink())
+    }
+
     /// Into memory, for tests.
     ///
     /// # Panics

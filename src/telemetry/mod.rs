@@ -9,6 +9,7 @@ mod metrics;
 
 pub use access::{Access, AccessLog};
 pub use audit::{Audit, Event, Facts};
+pub use json::{plain, pretty};
 pub use lines::{Captured, Lines};
 pub use logs::{Format, Logs};
 pub use metrics::{CacheResult, CookieVerdict, Counted, LoginResult, Metrics, ServerGauge};

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{sign_in, site};
 use crate::support::browser::{Browser, Scheme, Scripts};
 use crate::support::command::{Running, foregate};
-use crate::support::proxy::{ALICE, BOB, proxy};
+use crate::support::proxy::{ALICE, BOB, FIREFOX, proxy};
 use crate::support::redis::RedisServer;
 use crate::support::upstream::upstream;
 
@@ -105,7 +105,11 @@ async fn look_at_every_page(scheme: Scheme) {
     browser.arrives_at(&format!("{site}/app")).await;
     eye.sees("forbidden", &format!("{site}/books"), "Not for this account").await;
     eye.sees("not-found", &format!("{site}/nowhere"), "Nothing is here").await;
+    let elsewhere = proxy.logged_in_from(FIREFOX, BOB).await;
     eye.sees("session", &format!("{site}/_foregate/session"), "Your session").await;
+    browser.press("Sign out there").await;
+    browser.arrives_at(&format!("{site}/_foregate/session")).await;
+    assert_eq!(proxy.client().get("/app", &elsewhere).await.status, 401);
     eye.sees("logout", &format!("{site}/_foregate/logout"), "Sign out?").await;
     browser.press("Sign out").await;
     browser.arrives_at(&format!("{site}/_foregate/login?signed_out=1")).await;

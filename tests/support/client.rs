@@ -173,6 +173,27 @@ impl Client {
         self.fill_in(jar, &fields).await
     }
 
+    /// Logs in from a browser that calls itself `agent`.
+    pub(crate) async fn log_in_from(
+        &self,
+        agent: &str,
+        jar: &mut Jar,
+        (user, password): (&str, &str),
+    ) -> Answer {
+        let form = self.visit("/_foregate/login", jar).await;
+        jar.take(&form);
+        let token = form.field("csrf_token");
+        let fields = [("username", user), ("password", password), ("csrf_token", &token)];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let head = format!(
+            "POST /_foregate/login\nCookie: {}\nUser-Agent: {agent}\nOrigin: https://{HOST}",
+            jar.header()
+        );
+        let begun = self.send(&head, &body).await;
+        jar.take(&begun);
+        begun
+    }
+
     /// Logs in and asks to stay signed in.
     pub(crate) async fn log_in_to_stay(&self, jar: &mut Jar, (user, password): (&str, &str)) -> Answer {
         let fields = [("username", user), ("password", password), ("remember", "1")];

@@ -28,6 +28,9 @@ pub(crate) const ALICE: (&str, &str) = ("alice", "correct horse");
 /// See [`ALICE`].
 pub(crate) const BOB: (&str, &str) = ("bob", "battery staple");
 
+/// What a browser calls itself.
+pub(crate) const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
 /// A proxy to be.
 pub(crate) struct Setup {
     folder: TempDir,
@@ -78,9 +81,11 @@ impl Setup {
         self
     }
 
-    /// Lines of `[session.store]`.
+    /// Lines of `[session.store]`. A use that a busy disk takes longer for than the command timeout goes unrecorded, so
+    /// a file is given its time.
     pub(crate) fn store(mut self, keys: &str) -> Self {
-        self.store = keys.to_owned();
+        let is_hasty = keys.contains("\"file:") && !keys.contains("command_timeout");
+        self.store = if is_hasty { format!("{keys}\ncommand_timeout = \"10s\"") } else { keys.to_owned() };
         self
     }
 
@@ -212,6 +217,14 @@ impl Proxy {
     pub(crate) async fn remembered(&self, user: (&str, &str)) -> Jar {
         let mut jar = Jar::default();
         let response = self.client().log_in_to_stay(&mut jar, user).await;
+        assert_eq!(response.status, 303, "{response:#?}");
+        jar
+    }
+
+    /// The cookies of a browser of the name `agent` after logging in as `user`.
+    pub(crate) async fn logged_in_from(&self, agent: &str, user: (&str, &str)) -> Jar {
+        let mut jar = Jar::default();
+        let response = self.client().log_in_from(agent, &mut jar, user).await;
         assert_eq!(response.status, 303, "{response:#?}");
         jar
     }
