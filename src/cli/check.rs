@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::output::{complain, say, warn};
 use super::{ConfigFlag, Exit};
 use crate::auth::{LocalUsers, PasswordQueue};
-use crate::config::{self, Config, Environment, Fault, Severity};
+use crate::config::{self, Config, Environment, Fault, Setting, Severity};
 use crate::listener::Certificates;
 use crate::pages::Pages;
 use crate::store;
@@ -40,21 +40,33 @@ pub(super) enum Status {
 pub(super) struct Outcome {
     pub(super) ok: bool,
     pub(super) checks: Vec<Check>,
+    /// What is not a default; empty where the configuration is refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) values: Vec<SetValue>,
+}
+
+/// One key that was set, and where.
+#[derive(Debug, Serialize)]
+pub(super) struct SetValue {
+    key: String,
+    value: String,
+    origin: String,
 }
 
 pub(super) fn check(args: &CheckArgs, flag: &ConfigFlag, environment: &Environment) -> Exit {
     let Some(path) = config::find(flag.file.as_deref(), environment) else {
         return complain(super::NO_CONFIGURATION);
     };
-    let checks: Vec<Check> = match config::load(&path, environment) {
+    let outcome = match config::load(&path, environment) {
         Ok(loaded) => {
             let file = Check::new("configuration", Status::Pass, &path.display());
             let warnings = loaded.warnings.iter().map(Check::of_fault);
-            [file].into_iter().chain(warnings).chain(surroundings(&loaded.config)).collect()
+            let checks = [file].into_iter().chain(warnings).chain(surroundings(&loaded.config)).collect();
+            let values = loaded.settings.into_iter().map(SetValue::of).collect();
+            Outcome { values, ..Outcome::of(checks) }
         }
-        Err(faults) => faults.as_slice().iter().map(Check::of_fault).collect(),
+        Err(faults) => Outcome::of(faults.as_slice().iter().map(Check::of_fault).collect()),
     };
-    let outcome = Outcome::of(checks);
     let told = if args.json { outcome.print_json() } else { outcome.print() };
     if outcome.ok { told } else { Exit::Usage }
 }
@@ -106,9 +118,15 @@ impl Check {
     }
 }
 
+impl SetValue {
+    fn of(setting: Setting) -> Self {
+        Self { key: setting.key, value: setting.text, origin: setting.origin.to_string() }
+    }
+}
+
 impl Outcome {
     pub(super) fn of(checks: Vec<Check>) -> Self {
-        Self { ok: checks.iter().all(|check| check.status != Status::Fail), checks }
+        Self { ok: checks.iter().all(|check| check.status != Status::Fail), checks, values: Vec::new() }
     }
 
     pub(super) fn print_json(&self) -> Exit {
@@ -126,6 +144,18 @@ impl Outcome {
         if !self.ok {
             return Exit::Done;
         }
-        say(format_args!("{}: ok", self.checks.first().map_or("configuration", |check| &check.seen)))
+        let verdict = self.checks.first().map_or("configuration", |check| &check.seen);
+        say(format!("{verdict}: ok{}", self.told_values()))
+    }
+
+    /// What is not a default and where it comes from, in columns.
+    fn told_values(&self) -> String {
+        if self.values.is_empty() {
+            return String::new();
+        }
+        let line = |value: &SetValue| format!("{} = {}", value.key, value.value);
+        let width = self.values.iter().map(|value| line(value).chars().count()).max().unwrap_or_default();
+        let lines = self.values.iter().map(|value| format!("\n  {:width$}  {}", line(value), value.origin));
+        format!("\nvalues that are not defaults:{}", lines.collect::<String>())
     }
 }

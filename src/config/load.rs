@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::context::Context;
-use super::reader::{Complaint, Document, Fault, Faults, Section, Severity, kind};
+use super::reader::{
+    Complaint, Document, Fault, Faults, Origin, Overlay, Reading, Section, Setting, Severity, kind,
+};
 use super::route::{self, Surroundings};
 use super::{Config, Environment, Mode};
-use super::{auth, hsts, identity, log, login, server, session, tls, upstream};
+use super::{auth, hsts, identity, log, login, server, session, tls, upstream, well_known};
 
 const MODES: [(&str, Mode); 2] = [("production", Mode::Production), ("development", Mode::Development)];
 
@@ -17,6 +19,8 @@ pub struct Loaded {
     pub config: Config,
     /// What somebody should know about it, in the file's order.
     pub warnings: Vec<Fault>,
+    /// What is not a default, in the file's order and then the variables'.
+    pub settings: Vec<Setting>,
 }
 
 /// The file to read: `--config`, else `$FOREGATE_CONFIG`, else the first there is of `./proxy.toml` and
@@ -48,16 +52,30 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Faults> {
 
 fn unreadable(path: &Path, (line, column): (usize, usize), complaint: Complaint) -> Faults {
     let key = "file".to_owned();
-    Fault { severity: Severity::Error, file: path.to_owned(), line, column, key, complaint }.into()
+    let origin = Origin::File { path: path.to_owned(), line, column };
+    Fault { severity: Severity::Error, origin, key, complaint }.into()
 }
 
-fn read(path: &Path, text: &str, environment: &Environment) -> Result<Loaded, Faults> {
+pub(super) fn read(path: &Path, text: &str, environment: &Environment) -> Result<Loaded, Faults> {
+    let reading = reading(path, text, environment)?;
+    Ok(Loaded { config: reading.value, warnings: reading.warnings, settings: reading.settings })
+}
+
+fn reading(path: &Path, text: &str, environment: &Environment) -> Result<Reading<Config>, Faults> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let (config, warnings) = Document::parse(path, text).read(|root| sections(root, folder, environment))?;
-    Ok(Loaded { config, warnings })
+    let mut overlay = Overlay::of(environment.iter());
+    well_known::fill(&mut overlay, environment);
+    let document = Document::parse(path, text).with_overlay(overlay);
+    document.read(|root| sections(root, folder, environment))
+}
+
+/// The paths of the keys that are asked for where this stands in a file.
+#[cfg(test)]
+pub(super) fn keys(text: &str, environment: &Environment) -> Vec<String> {
+    reading(Path::new("f"), text, environment).unwrap_or_else(|faults| panic!("{faults}")).keys
 }
 
 fn sections(root: &mut Section<'_>, folder: &Path, environment: &Environment) -> Config {
@@ -117,6 +135,14 @@ mod tests {
         faults.iter().map(Fault::to_string).collect()
     }
 
+    /// What `NAME.env` sets for `NAME.toml`, a variable a line; without one, the secrets that the fixtures name.
+    fn environment_of(path: &Path) -> Environment {
+        match std::fs::read_to_string(path.with_extension("env")) {
+            Ok(text) => Environment::from_pairs(text.lines().map(|line| line.split_once('=').unwrap())),
+            Err(_) => environment(),
+        }
+    }
+
     /// The lines of each `NAME.toml` in the fixtures' folder are those of `NAME.expected`; no file, no line. Each
     /// line ends with the way out.
     #[test]
@@ -129,7 +155,7 @@ mod tests {
                 continue;
             }
             let expected = std::fs::read_to_string(path.with_extension("expected")).unwrap_or_default();
-            let found = lines(load(&path, &environment())).join("\n").replace(&folder, "");
+            let found = lines(load(&path, &environment_of(&path))).join("\n").replace(&folder, "");
             assert_eq!(found, expected.trim_end(), "{}", path.display());
             assert!(found.lines().all(|line| line.ends_with(')') && !line.ends_with("()")), "{found}");
             broken += usize::from(found.contains(": error: "));

@@ -6,6 +6,8 @@
 mod auth;
 mod client_tls;
 mod context;
+#[cfg(test)]
+mod documented;
 mod environment;
 mod health;
 mod host;
@@ -27,6 +29,7 @@ mod session;
 mod testing;
 mod tls;
 mod upstream;
+mod well_known;
 
 use std::path::PathBuf;
 
@@ -41,7 +44,7 @@ pub use load::{Loaded, find, load};
 pub use log::{AuditTarget, Log, LogFormat, LogLevel};
 pub use login::Login;
 pub use pool::{Balance, PoolBounds};
-pub use reader::{Complaint, Fault, Faults, Severity};
+pub use reader::{Complaint, Fault, Faults, Origin, Setting, Severity};
 pub use route::{Access, HostPattern, Route, Unauthenticated};
 pub use server::{AdminSocket, Server};
 pub use server_url::{Place, ServerScheme, ServerUrl};

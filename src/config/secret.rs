@@ -29,8 +29,11 @@ pub(super) enum Source {
 
 /// What `key` of the section names as its secret's source.
 pub(super) fn source(section: &mut Section<'_>, key: &'static str, context: Context<'_>) -> Option<Source> {
+    if let Some(name) = section.variable(key) {
+        return Some(Source::Env(name));
+    }
     if !section.has_table(key) {
-        return section.optional(key, kind::text).map(|text| Source::Inline(Secret::new(text)));
+        return section.hidden(key, kind::text).map(|text| Source::Inline(Secret::new(text)));
     }
     let named = section
         .table(key, |table| (table.optional("file", context.path()), table.optional("env", kind::text)));

@@ -11,7 +11,10 @@ pub(super) fn outcome<T>(
     text: &str,
     read: impl FnOnce(&mut Section<'_>) -> T,
 ) -> Result<(T, Vec<Fault>), Vec<String>> {
-    Document::parse(Path::new("f"), text).read(read).map_err(|faults| lines(faults.as_slice()))
+    match Document::parse(Path::new("f"), text).read(read) {
+        Ok(reading) => Ok((reading.value, reading.warnings)),
+        Err(faults) => Err(lines(faults.as_slice())),
+    }
 }
 
 /// The lines of faults, without where they are.

@@ -15,7 +15,14 @@ pub(crate) struct Outcome {
 /// `foregate ARGS` in `folder`, with nothing of this machine's environment that it could read.
 pub(crate) fn foregate(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_foregate"));
-    command.args(args).current_dir(folder).env_remove("SECRET_KEY").env_remove("FOREGATE_CONFIG");
+    command.args(args).current_dir(folder);
+    let read = |name: &str| {
+        ["FOREGATE_", "SESSION_"].iter().any(|start| name.starts_with(start))
+            || ["SECRET_KEY", "REDIS_URL", "PERMANENT_SESSION_LIFETIME_HOURS"].contains(&name)
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(read)) {
+        command.env_remove(name);
+    }
     // Tests may run under a service manager themselves.
     command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("CREDENTIALS_DIRECTORY");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

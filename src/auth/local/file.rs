@@ -78,7 +78,7 @@ impl UsersFile {
         let form = Form::of(text);
         let users = match form {
             Form::Toml => {
-                let (users, _) = Document::parse(path, text).read(|root| root.named("users", user))?;
+                let users = Document::parse(path, text).read(|root| root.named("users", user))?.value;
                 users.into_iter().flatten().collect()
             }
             Form::Htpasswd => htpasswd::parse(path, text)?,

@@ -8,7 +8,7 @@ use bcrypt::HashParts;
 
 use super::file::{User, check_name};
 use crate::auth::password::StoredHash;
-use crate::config::reader::{Complaint, Fault, Faults, Severity};
+use crate::config::reader::{Complaint, Fault, Faults, Origin, Severity};
 
 /// bcrypt's own least, and a login of a second or so.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=14;
@@ -59,9 +59,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, User>, F
             }
             Err(Flaw { column, name, complaint }) => faults.push(Fault {
                 severity: Severity::Error,
-                file: path.to_owned(),
-                line: index + 1,
-                column,
+                origin: Origin::File { path: path.to_owned(), line: index + 1, column },
                 key: name.unwrap_or("user").to_owned(),
                 complaint,
             }),

@@ -5,8 +5,11 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::fault::{Complaint, Fault, Faults, Severity};
+use super::fault::{Complaint, Fault, Faults, Origin, Severity};
+use super::nearest::nearest;
+use super::overlay::{Overlay, variable_of};
 use super::section::Section;
+use super::setting::{Setting, Told};
 use super::syntax;
 
 /// What the parser says of a key that is given twice. The first one stands, so reading on is sound then.
@@ -17,8 +20,46 @@ pub struct Document<'t> {
     path: &'t Path,
     text: &'t str,
     root: DeTable<'t>,
-    faults: RefCell<Vec<(usize, Fault)>>,
+    overlay: Overlay,
+    faults: RefCell<Vec<(Place, Fault)>>,
+    settings: RefCell<Vec<(Place, Setting)>>,
+    asked: RefCell<Vec<(String, Shape)>>,
     is_toml: bool,
+}
+
+/// What was read, and what is to be said of it.
+#[derive(Debug)]
+pub struct Reading<T> {
+    /// What the reader made of the file.
+    pub value: T,
+    /// What somebody should know, in the file's order.
+    pub warnings: Vec<Fault>,
+    /// What is not its key's default, in the file's order.
+    pub settings: Vec<Setting>,
+    /// The dotted paths of all keys that the reader knows, in its order.
+    pub keys: Vec<String>,
+}
+
+/// Where something stands; the file goes before the environment.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// At a byte of the text.
+    Offset(usize),
+    /// In a variable.
+    Variable(String),
+}
+
+/// What is asked for under a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// What a variable can say.
+    Value,
+    /// A list whose items may be sections.
+    Items,
+    /// A section.
+    Section,
+    /// An array of sections.
+    Sections,
 }
 
 impl<'t> Document<'t> {
@@ -26,40 +67,108 @@ impl<'t> Document<'t> {
     /// file in faults and is not opened.
     pub fn parse(path: &'t Path, text: &'t str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let is_toml = errors.iter().all(|error| error.message() == DUPLICATE);
-        let root = root.into_inner();
-        let document = Self { path, text, root, faults: RefCell::default(), is_toml };
+        let document = Self {
+            path,
+            text,
+            root: root.into_inner(),
+            overlay: Overlay::default(),
+            faults: RefCell::default(),
+            settings: RefCell::default(),
+            asked: RefCell::default(),
+            is_toml: errors.iter().all(|error| error.message() == DUPLICATE),
+        };
         for error in &errors {
             document.report_syntax(error);
         }
         document
     }
 
-    /// What `read` makes of the file, and the warnings; or all faults. A file that is no TOML is not read further:
-    /// what a torn table lacks says nothing.
+    /// The same, where variables have a say.
+    #[must_use]
+    pub fn with_overlay(self, overlay: Overlay) -> Self {
+        Self { overlay, ..self }
+    }
+
+    /// What `read` makes of the file; or all faults. A file that is no TOML is not read further: what a torn table
+    /// lacks says nothing.
     ///
     /// # Errors
     /// Where anything was reported as an error.
-    pub fn read<T>(self, read: impl FnOnce(&mut Section<'_>) -> T) -> Result<(T, Vec<Fault>), Faults> {
+    pub fn read<T>(self, read: impl FnOnce(&mut Section<'_>) -> T) -> Result<Reading<T>, Faults> {
         let value = self.is_toml.then(|| Section::root(&self, &self.root).read_by(read));
-        let mut faults = self.faults.into_inner();
-        faults.sort_by_key(|(offset, _)| *offset);
-        let faults: Vec<Fault> = faults.into_iter().map(|(_, fault)| fault).collect();
-        match value {
-            Some(value) if faults.iter().all(|fault| fault.severity == Severity::Warning) => {
-                Ok((value, faults))
+        if value.is_some() {
+            self.refuse_unknown_variables();
+        }
+        let warnings = in_order(self.faults.into_inner());
+        let is_sound = warnings.iter().all(|fault: &Fault| fault.severity == Severity::Warning);
+        let Some(value) = value.filter(|_| is_sound) else { return Err(Faults(warnings)) };
+        let is_key = |shape: &Shape| matches!(shape, Shape::Value | Shape::Items);
+        let asked = self.asked.into_inner().into_iter();
+        let keys = asked.filter(|(_, shape)| is_key(shape)).map(|(path, _)| path).collect();
+        Ok(Reading { value, warnings, settings: in_order(self.settings.into_inner()), keys })
+    }
+
+    /// Notes that somebody asks for `path`.
+    pub(super) fn ask(&self, path: String, shape: Shape) {
+        self.asked.borrow_mut().push((path, shape));
+    }
+
+    /// Notes that `key` is set to what is no default.
+    pub(super) fn set(&self, key: String, place: Place, text: String) {
+        let origin = self.origin(&place);
+        self.settings.borrow_mut().push((place, Setting { key, text, origin }));
+    }
+
+    /// What stands in a range of bytes, as it may be told.
+    pub(super) fn told(&self, span: std::ops::Range<usize>, told: Told) -> String {
+        told.text(self.text.get(span).unwrap_or_default())
+    }
+
+    pub(super) fn overlay(&self) -> &Overlay {
+        &self.overlay
+    }
+
+    fn refuse_unknown_variables(&self) {
+        for (path, variable) in &self.overlay.above {
+            if let Some(complaint) = self.complaint_of_path(path) {
+                let place = Place::Variable(variable.name.clone());
+                self.report(Severity::Error, place, path.clone(), complaint);
             }
-            _ => Err(Faults(faults)),
         }
     }
 
-    /// Notes a fault of `key` at a byte of the text. Only the first error of a key and what is beneath it
+    /// What is wrong with setting `path` by a variable.
+    fn complaint_of_path(&self, path: &str) -> Option<Complaint> {
+        let asked = self.asked.borrow();
+        let beneath = |parent: &str| {
+            path.strip_prefix(&parent.to_lowercase())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let is = |shape| asked.iter().any(|(known, at)| *at == shape && known.to_lowercase() == path);
+        if is(Shape::Value) {
+            return None;
+        }
+        if asked.iter().any(|(known, at)| matches!(at, Shape::Items | Shape::Sections) && beneath(known)) {
+            return Some(Complaint::new("cannot be set by a variable", "write it in the file"));
+        }
+        if is(Shape::Section) {
+            return Some(Complaint::new("is a section", "set its keys, each by a variable of its own"));
+        }
+        let values = asked.iter().filter(|(known, at)| *at == Shape::Value && !known.contains('['));
+        let remedy = match nearest(path, values.map(|(known, _)| known.as_str())) {
+            Some(known) => format!("did you mean {}?", variable_of(known)),
+            None => "docs/configuration.md lists the keys and their variables".to_owned(),
+        };
+        Some(Complaint::new("unknown key", remedy))
+    }
+
+    /// Notes a fault of `key`. Only the first error of a key and what is beneath it
     /// counts: others follow from it.
-    pub(super) fn report(&self, severity: Severity, offset: usize, key: String, complaint: Complaint) {
+    pub(super) fn report(&self, severity: Severity, place: Place, key: String, complaint: Complaint) {
         if severity == Severity::Error && !self.sound(&key) {
             return;
         }
-        self.note(severity, offset, key, complaint);
+        self.note(severity, place, key, complaint);
     }
 
     /// Whether no error was reported for `key` and what is beneath it.
@@ -79,27 +188,47 @@ impl<'t> Document<'t> {
         if error.message() == DUPLICATE {
             let key = self.text.get(span.clone()).unwrap_or_default().to_owned();
             let complaint = Complaint::new("is given twice", "keep one of the two");
-            return self.note(Severity::Error, span.start, key, complaint);
+            return self.note(Severity::Error, Place::Offset(span.start), key, complaint);
         }
-        let (line, _) = self.position(span.start);
-        if self.faults.borrow().iter().any(|(_, fault)| fault.line == line) {
+        let line = self.line_start(span.start);
+        let is_there = |place: &Place| matches!(place, Place::Offset(at) if self.line_start(*at) == line);
+        if self.faults.borrow().iter().any(|(place, _)| is_there(place)) {
             return;
         }
         let complaint = syntax::complaint(error.message());
-        self.note(Severity::Error, span.start, "syntax".to_owned(), complaint);
+        self.note(Severity::Error, Place::Offset(span.start), "syntax".to_owned(), complaint);
     }
 
-    fn note(&self, severity: Severity, offset: usize, key: String, complaint: Complaint) {
-        let (line, column) = self.position(offset);
-        let fault = Fault { severity, file: self.path.to_owned(), line, column, key, complaint };
-        self.faults.borrow_mut().push((offset, fault));
+    fn note(&self, severity: Severity, place: Place, key: String, complaint: Complaint) {
+        let origin = self.origin(&place);
+        self.faults.borrow_mut().push((place, Fault { severity, origin, key, complaint }));
+    }
+
+    fn origin(&self, place: &Place) -> Origin {
+        match place {
+            Place::Offset(offset) => {
+                let (line, column) = self.position(*offset);
+                Origin::File { path: self.path.to_owned(), line, column }
+            }
+            Place::Variable(name) => Origin::Variable(name.clone()),
+        }
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let line = &before[self.line_start(offset)..];
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
     }
+
+    fn line_start(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        before.rfind('\n').map_or(0, |newline| newline + 1)
+    }
+}
+
+fn in_order<T>(mut noted: Vec<(Place, T)>) -> Vec<T> {
+    noted.sort_by(|(one, _), (other, _)| one.cmp(other));
+    noted.into_iter().map(|(_, item)| item).collect()
 }
 
 #[cfg(test)]

@@ -3,17 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// One line of complaint: `FILE:LINE:COL: error: KEY: what is wrong (what to do)`.
+/// One line of complaint: `FILE:LINE:COL: error: KEY: what is wrong (what to do)`, or `VARIABLE: error: …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Whether the file is refused for it.
     pub severity: Severity,
-    /// The file, as it was named.
-    pub file: PathBuf,
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
+    /// Where what is wrong was said.
+    pub origin: Origin,
     /// The dotted path of the key: `session.idle_timeout`, `route[0].path`.
     pub key: String,
     /// What is wrong with it.
@@ -22,8 +18,33 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { severity, file, line, column, key, complaint } = self;
-        write!(out, "{}:{line}:{column}: {severity}: {key}: {complaint}", file.display())
+        let Self { severity, origin, key, complaint } = self;
+        write!(out, "{origin}: {severity}: {key}: {complaint}")
+    }
+}
+
+/// Where something was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In a file.
+    File {
+        /// The file, as it was named.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+    },
+    /// In the environment variable of this name.
+    Variable(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line, column } => write!(out, "{}:{line}:{column}", path.display()),
+            Self::Variable(name) => out.write_str(name),
+        }
     }
 }
 
@@ -52,12 +73,14 @@ pub struct Complaint {
     pub what: String,
     /// What to do about it.
     pub remedy: String,
+    /// What was expected, where it is about the value's type alone.
+    pub(super) expected: Option<&'static str>,
 }
 
 impl Complaint {
     /// From both halves.
     pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), remedy: remedy.into() }
+        Self { what: what.into(), remedy: remedy.into(), expected: None }
     }
 }
 
@@ -67,7 +90,8 @@ impl fmt::Display for Complaint {
     }
 }
 
-/// Everything that is wrong with a file, warnings included, in the file's order; at least one is an error.
+/// Everything that is wrong with a file, warnings included, in the file's order and then the
+/// variables'; at least one is an error.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", lines(.0))]
 pub struct Faults(pub(super) Vec<Fault>);

@@ -12,19 +12,26 @@
 //!         max_age: section.value("max_age", kind::duration, YEAR),
 //!     }
 //! }
-//! let (hsts, warnings) = Document::parse(path, &text).read(|root| root.table("hsts", hsts))?;
+//! let hsts = Document::parse(path, &text).read(|root| root.table("hsts", hsts))?.value;
 //! ```
+//!
+//! Variables of the environment may say what a file's keys are, by an [`Overlay`]; a reader does not notice.
 
 mod document;
 mod fault;
+mod found;
 pub mod kind;
 mod nearest;
+mod overlay;
 mod section;
+mod setting;
 mod syntax;
 
-pub use document::Document;
-pub use fault::{Complaint, Fault, Faults, Severity};
+pub use document::{Document, Reading};
+pub use fault::{Complaint, Fault, Faults, Origin, Severity};
+pub use overlay::{Overlay, Variable};
 pub use section::Section;
+pub use setting::Setting;
 
 /// A value as it stands in the file.
 pub type Value<'a> = toml::de::DeValue<'a>;

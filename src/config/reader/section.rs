@@ -4,9 +4,12 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::Value;
-use super::document::Document;
+use super::document::{Document, Place, Shape};
 use super::fault::{Complaint, Severity};
+use super::found::{Found, Item};
 use super::nearest::nearest;
+use super::overlay::Variable;
+use super::setting::Told;
 
 /// A table, present or not: one that is left out reads as an empty one. It remembers which keys were asked for,
 /// and refuses the others when its reader is done.
@@ -27,36 +30,60 @@ impl<'d> Section<'d> {
     }
 
     /// The value of `key`; `default` where it is left out, and as a stand-in where it does not fit.
-    pub fn value<T>(
+    pub fn value<T: PartialEq>(
         &mut self,
         key: &'static str,
-        kind: impl FnOnce(&Value<'_>) -> Result<T, Complaint>,
+        kind: impl Fn(&Value<'_>) -> Result<T, Complaint>,
         default: T,
     ) -> T {
-        self.optional(key, kind).unwrap_or(default)
+        let Some((found, value)) = self.taken(key, kind) else { return default };
+        if value != default {
+            self.tell(key, found, Told::Plainly);
+        }
+        value
     }
 
     /// The value of `key`; `None` where it is left out, and as a stand-in where it does not fit.
-    pub fn optional<T>(
+    pub fn optional<T: PartialEq>(
         &mut self,
         key: &'static str,
-        kind: impl FnOnce(&Value<'_>) -> Result<T, Complaint>,
+        kind: impl Fn(&Value<'_>) -> Result<T, Complaint>,
     ) -> Option<T> {
-        let value = self.ask(key)?;
-        self.noted(self.path_of(key), value, kind(value.get_ref()))
+        let (found, value) = self.taken(key, kind)?;
+        self.tell(key, found, Told::Plainly);
+        Some(value)
+    }
+
+    /// The same for a secret: that there is one is told, and no more.
+    pub fn hidden<T>(
+        &mut self,
+        key: &'static str,
+        kind: impl Fn(&Value<'_>) -> Result<T, Complaint>,
+    ) -> Option<T> {
+        let found = self.ask(key)?;
+        self.tell(key, found, Told::Hidden);
+        self.noted(self.path_of(key), found.place(), found.read(kind))
+    }
+
+    /// The name of the variable that says what the secret `key` is.
+    pub fn variable(&mut self, key: &'static str) -> Option<String> {
+        let Some(Found::Variable(variable)) = self.find(key) else { return None };
+        self.hidden(key, |_| Ok(variable.name.clone()))
     }
 
     /// The value of `key`, whose absence is a fault; `example` shows what could stand there.
     pub fn required<T>(
         &mut self,
         key: &'static str,
-        kind: impl FnOnce(&Value<'_>) -> Result<T, Complaint>,
+        kind: impl Fn(&Value<'_>) -> Result<T, Complaint>,
         example: &str,
     ) -> Option<T> {
         if !self.has(key) {
             self.error(key, "is missing", format!("write {key} = {example}"));
         }
-        self.optional(key, kind)
+        let found = self.ask(key)?;
+        self.tell(key, found, Told::Plainly);
+        self.noted(self.path_of(key), found.place(), found.read(kind))
     }
 
     /// The items of the list `key`, each of which is a fault by itself, and no two of which are the same;
@@ -67,24 +94,32 @@ impl<'d> Section<'d> {
         kind: impl Fn(&Value<'_>) -> Result<T, Complaint>,
         default: Vec<T>,
     ) -> Vec<T> {
-        let Some(array) = self.array(key, "a list", "put it in brackets: [\"…\"]") else { return default };
-        let mut items = Vec::new();
-        for (index, value) in array.iter().enumerate() {
-            let item = kind(value.get_ref()).and_then(|item| {
-                if items.contains(&item) {
-                    return Err(Complaint::new("is in the list twice", "keep one of the two"));
+        let Some(found) = self.ask(key) else { return default };
+        let path = self.path_of(key);
+        let Some(read) = self.noted(path.clone(), found.place(), found.each(kind)) else { return default };
+        let (mut items, length) = (Vec::new(), read.len());
+        for (index, Item { place, outcome }) in read.into_iter().enumerate() {
+            let item = match outcome {
+                Ok(item) if items.contains(&item) => {
+                    Err(Complaint::new("is in the list twice", "keep one of the two"))
                 }
-                Ok(item)
-            });
-            items.extend(self.noted(format!("{}[{index}]", self.path_of(key)), value, item));
+                outcome => outcome,
+            };
+            items.extend(self.noted(format!("{path}[{index}]"), place, item));
         }
-        if items.len() == array.len() { items } else { default }
+        if items.len() < length {
+            return default;
+        }
+        if items != default {
+            self.tell(key, found, Told::Plainly);
+        }
+        items
     }
 
     /// The items of the list `key`, of which some may be values and others sections: each is read as what its
     /// empty key holds.
     pub fn items<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'_>) -> T) -> Vec<T> {
-        let Some(array) = self.array(key, "a list", "put it in brackets: [\"…\"]") else {
+        let Some(array) = self.array(key, Shape::Items) else {
             return Vec::new();
         };
         let mut read_all = Vec::new();
@@ -99,7 +134,7 @@ impl<'d> Section<'d> {
     /// The section `key` of this one.
     pub fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let path = self.path_of(key);
-        let (table, offset) = match self.ask(key) {
+        let (table, offset) = match self.ask_file(key, Shape::Section) {
             Some(value) => (self.as_table(path.clone(), value), value.span().start),
             None => (None, self.offset),
         };
@@ -108,10 +143,7 @@ impl<'d> Section<'d> {
 
     /// The sections of the array `key`, each headed by `[[key]]`.
     pub fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'_>) -> T) -> Vec<T> {
-        let Some(array) = self.array(key, "an array of sections", "head it with two brackets: [[…]]")
-        else {
-            return Vec::new();
-        };
+        let Some(array) = self.array(key, Shape::Sections) else { return Vec::new() };
         let mut read_all = Vec::new();
         for (index, value) in array.iter().enumerate() {
             let path = format!("{}[{index}]", self.path_of(key));
@@ -123,40 +155,52 @@ impl<'d> Section<'d> {
         read_all
     }
 
-    /// The sections beneath `key`, each under a name of its own, in the file's order.
+    /// The sections beneath `key`, each under a name of its own, in the file's order and then
+    /// those that variables alone know.
     pub fn named<T>(
         &mut self,
         key: &'static str,
         mut read: impl FnMut(&str, &mut Section<'_>) -> T,
     ) -> Vec<T> {
         let path = self.path_of(key);
-        let Some(table) = self.ask(key).and_then(|value| self.as_table(path.clone(), value)) else {
-            return Vec::new();
-        };
-        let mut entries: Vec<_> = table.iter().collect();
+        let table = self.ask_file(key, Shape::Section).and_then(|value| self.as_table(path.clone(), value));
+        let mut entries: Vec<_> = table.into_iter().flatten().collect();
         entries.sort_by_key(|(name, value)| value.span().start.min(name.span().start));
         let mut read_all = Vec::new();
-        for (name, value) in entries {
+        for (name, value) in &entries {
             let path = join(&path, name.get_ref());
             if name.get_ref().is_empty() {
                 let complaint = Complaint::new("has an empty name", "give it one");
-                self.document.report(Severity::Error, name.span().start, path, complaint);
+                self.document.report(Severity::Error, Place::Offset(name.span().start), path, complaint);
             } else if let Some(table) = self.as_table(path.clone(), value) {
+                self.document.ask(path.clone(), Shape::Section);
                 let section = self.within(path, Some(table), value.span().start);
                 read_all.push(section.read_by(|section| read(name.get_ref(), section)));
             }
         }
+        for name in self.document.overlay().names(&path) {
+            if entries.iter().any(|(known, _)| known.get_ref().to_lowercase() == name) {
+                continue;
+            }
+            let section = self.within(join(&path, name), None, self.offset);
+            read_all.push(section.read_by(|section| read(name, section)));
+        }
         read_all
     }
 
-    /// Whether `key` is there.
+    /// Whether `key` is there, or anything beneath it.
     pub fn has(&self, key: &str) -> bool {
-        self.find(key).is_some()
+        self.find(key).is_some() || self.document.overlay().is_beneath(&self.path_of(key))
+    }
+
+    /// Whether `key` is there, and says what it is in the file itself.
+    pub fn is_written(&self, key: &str) -> bool {
+        matches!(self.find(key), Some(Found::File(_)))
     }
 
     /// Whether the value of `key` is a table.
     pub fn has_table(&self, key: &str) -> bool {
-        self.find(key).is_some_and(|value| value.get_ref().is_table())
+        matches!(self.find(key), Some(Found::File(value)) if value.get_ref().is_table())
     }
 
     /// Whether nothing is wrong with `key` and what is beneath it, as far as it was read: for checks over several
@@ -173,6 +217,18 @@ impl<'d> Section<'d> {
     /// Reports that `key` may not be meant so.
     pub fn warn(&self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
         self.report(Severity::Warning, key, Complaint::new(what, remedy));
+    }
+
+    /// Reports an error of a variable that has a bearing on `key`.
+    pub fn blame(&self, variable: &str, key: &str, complaint: Complaint) {
+        let place = Place::Variable(variable.to_owned());
+        self.document.report(Severity::Error, place, self.path_of(key), complaint);
+    }
+
+    /// Warns that `key` is not what a variable says that would only fill in.
+    pub fn warn_of_rival(&self, key: &str, variable: &str) {
+        let what = format!("{variable} says otherwise, which does not count");
+        self.warn(key, what, "unset it, or leave this out");
     }
 
     /// The dotted path of `key` in the file; that of the section itself where it is empty.
@@ -196,49 +252,104 @@ impl<'d> Section<'d> {
             };
             let complaint = Complaint::new("unknown key", remedy);
             let path = join(&self.path, key.get_ref());
-            self.document.report(Severity::Error, key.span().start, path, complaint);
+            self.document.report(Severity::Error, Place::Offset(key.span().start), path, complaint);
         }
     }
 
-    fn find(&self, key: &str) -> Option<&'d Spanned<Value<'d>>> {
+    /// What `kind` makes of `key`, and where that was found; a variable that would only fill in and says otherwise
+    /// is warned of.
+    fn taken<T: PartialEq>(
+        &mut self,
+        key: &'static str,
+        kind: impl Fn(&Value<'_>) -> Result<T, Complaint>,
+    ) -> Option<(Found<'d>, T)> {
+        let found = self.ask(key)?;
+        let value = self.noted(self.path_of(key), found.place(), found.read(&kind))?;
+        if let Some(rival) = self.rival(key, found)
+            && rival.read(kind).as_ref() != Ok(&value)
+        {
+            self.warn_of_rival(key, &rival.name);
+        }
+        Some((found, value))
+    }
+
+    /// The variable that would have filled in.
+    fn rival(&self, key: &str, found: Found<'_>) -> Option<&'d Variable> {
+        let beneath = self.document.overlay().beneath(&self.path_of(key))?;
+        (!matches!(found, Found::Variable(variable) if variable.name == beneath.name)).then_some(beneath)
+    }
+
+    fn tell(&self, key: &str, found: Found<'_>, told: Told) {
+        let text = match found {
+            Found::File(value) => self.document.told(value.span(), told),
+            Found::Variable(variable) => told.text(variable.text.as_deref().unwrap_or_default()),
+        };
+        self.document.set(self.path_of(key), found.place(), text);
+    }
+
+    fn find(&self, key: &str) -> Option<Found<'d>> {
+        let (path, overlay) = (self.path_of(key), self.document.overlay());
+        let above = overlay.above(&path).map(Found::Variable);
+        let file = || self.in_file(key).map(Found::File);
+        above.or_else(file).or_else(|| overlay.beneath(&path).map(Found::Variable))
+    }
+
+    fn in_file(&self, key: &str) -> Option<&'d Spanned<Value<'d>>> {
         if key.is_empty() { self.item } else { self.table?.get(key) }
     }
 
-    fn ask(&mut self, key: &'static str) -> Option<&'d Spanned<Value<'d>>> {
+    fn ask(&mut self, key: &'static str) -> Option<Found<'d>> {
         self.known.push(key);
+        self.document.ask(self.path_of(key), Shape::Value);
         self.find(key)
     }
 
-    fn array(&mut self, key: &'static str, expected: &str, remedy: &str) -> Option<&'d [Spanned<Value<'d>>]> {
-        let value = self.ask(key)?;
+    fn ask_file(&mut self, key: &'static str, shape: Shape) -> Option<&'d Spanned<Value<'d>>> {
+        self.known.push(key);
+        self.document.ask(self.path_of(key), shape);
+        self.in_file(key)
+    }
+
+    fn array(&mut self, key: &'static str, shape: Shape) -> Option<&'d [Spanned<Value<'d>>]> {
+        let value = self.ask_file(key, shape)?;
         let array = value.get_ref().as_array().map(|array| &array[..]);
-        self.noted(self.path_of(key), value, array.ok_or_else(|| misfit(value.get_ref(), expected, remedy)))
+        let complaint = || match shape {
+            Shape::Sections => {
+                misfit(value.get_ref(), "an array of sections", "head it with two brackets: [[…]]")
+            }
+            _ => no_list(value.get_ref()),
+        };
+        self.noted(self.path_of(key), Place::Offset(value.span().start), array.ok_or_else(complaint))
     }
 
     fn as_table(&self, path: String, value: &'d Spanned<Value<'d>>) -> Option<&'d DeTable<'d>> {
         let table = value.get_ref().as_table();
         let remedy = "its keys stand beneath a header in brackets";
-        self.noted(path, value, table.ok_or_else(|| misfit(value.get_ref(), "a section", remedy)))
+        let place = Place::Offset(value.span().start);
+        self.noted(path, place, table.ok_or_else(|| misfit(value.get_ref(), "a section", remedy)))
     }
 
     fn within(&self, path: String, table: Option<&'d DeTable<'d>>, offset: usize) -> Self {
         Self { document: self.document, table, item: None, path, offset, known: Vec::new() }
     }
 
-    fn noted<T>(&self, path: String, value: &Spanned<Value<'_>>, outcome: Result<T, Complaint>) -> Option<T> {
-        outcome
-            .map_err(|complaint| self.document.report(Severity::Error, value.span().start, path, complaint))
-            .ok()
+    fn noted<T>(&self, path: String, place: Place, outcome: Result<T, Complaint>) -> Option<T> {
+        outcome.map_err(|complaint| self.document.report(Severity::Error, place, path, complaint)).ok()
     }
 
     fn report(&self, severity: Severity, key: &str, complaint: Complaint) {
-        let offset = self.find(key).map_or(self.offset, |value| value.span().start);
-        self.document.report(severity, offset, self.path_of(key), complaint);
+        let place = self.find(key).map_or(Place::Offset(self.offset), Found::place);
+        self.document.report(severity, place, self.path_of(key), complaint);
     }
 }
 
+/// What is no list where one is expected.
+pub(super) fn no_list(value: &Value<'_>) -> Complaint {
+    misfit(value, "a list", "put it in brackets: [\"…\"]")
+}
+
 /// A value of one type where another is expected.
-pub(super) fn misfit(value: &Value<'_>, expected: &str, remedy: &str) -> Complaint {
+pub(super) fn misfit(value: &Value<'_>, expected: &'static str, remedy: &str) -> Complaint {
     let found = match value {
         Value::String(_) => "text",
         Value::Integer(_) => "a number",
@@ -248,7 +359,8 @@ pub(super) fn misfit(value: &Value<'_>, expected: &str, remedy: &str) -> Complai
         Value::Array(_) => "a list",
         Value::Table(_) => "a section",
     };
-    Complaint::new(format!("{found} stands where {expected} is expected"), remedy)
+    let what = format!("{found} stands where {expected} is expected");
+    Complaint { expected: Some(expected), ..Complaint::new(what, remedy) }
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -266,7 +378,7 @@ mod tests {
 
     fn faults<T>(text: &str, read: impl FnOnce(&mut Section<'_>) -> T) -> Vec<String> {
         match Document::parse(Path::new("f"), text).read(read) {
-            Ok((_, warnings)) => warnings.iter().map(ToString::to_string).collect(),
+            Ok(reading) => reading.warnings.iter().map(ToString::to_string).collect(),
             Err(faults) => faults.as_slice().iter().map(ToString::to_string).collect(),
         }
     }

@@ -59,6 +59,7 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
     cookie
 }
 
+#[derive(PartialEq, Eq)]
 enum Name {
     Auto,
     Given(String),

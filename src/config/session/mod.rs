@@ -13,6 +13,7 @@ use super::Server;
 use super::context::Context;
 use super::reader::{Section, kind};
 use super::secret::{self, Source};
+use super::well_known::{self, SECRET_KEY};
 use crate::base::duration as span;
 use crate::base::secret::Secret;
 
@@ -20,9 +21,6 @@ pub use cache::Cache;
 pub use cookie::{SameSite, SessionCookie};
 pub use redis_url::{RedisAddress, RedisCluster, RedisEndpoint, RedisSentinels, RedisUrl};
 pub use store::{OnOutage, Store, StoreUrl};
-
-/// The session secret's variable unless the file names another place.
-const SECRET_VARIABLE: &str = "SECRET_KEY";
 
 /// The least that a session secret has to have: as many bytes as the keys that are derived from it.
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -144,6 +142,7 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
         section.error("cache.max_age", what, "make it the shorter of the two");
     }
     check_timeouts(section, remembered);
+    well_known::check_signer(section, context);
     session
 }
 
@@ -164,8 +163,7 @@ fn secret(section: &mut Section<'_>, context: Context<'_>) -> SessionSecret {
     let generated = SessionSecret::Generated(context.folder.join("certs/session.secret"));
     let named = secret::source(section, "secret", context);
     let Some(source) = named.or_else(|| usual_variable(section)) else { return generated };
-    if matches!(&source, Source::Env(name) if name == SECRET_VARIABLE && context.environment.get(name).is_none())
-    {
+    if matches!(&source, Source::Env(name) if name == SECRET_KEY && context.environment.get(name).is_none()) {
         if context.in_production() {
             let remedy =
                 "set SECRET_KEY to what `foregate secret` prints, or write secret = { file = \"PATH\" }";
@@ -175,6 +173,10 @@ fn secret(section: &mut Section<'_>, context: Context<'_>) -> SessionSecret {
     }
     let Some(secret) = secret::resolve(section, "secret", source, context) else { return generated };
     check_length(section, "secret", &secret);
+    let usual = context.environment.get(SECRET_KEY);
+    if usual.is_some_and(|usual| Secret::new(usual.trim_end_matches('\n').as_bytes().to_vec()) != secret) {
+        section.warn_of_rival("secret", SECRET_KEY);
+    }
     SessionSecret::Given(secret)
 }
 
@@ -204,7 +206,7 @@ fn previous_secrets(
 }
 
 fn usual_variable(section: &Section<'_>) -> Option<Source> {
-    (!section.has("secret")).then(|| Source::Env(SECRET_VARIABLE.to_owned()))
+    (!section.has("secret")).then(|| Source::Env(SECRET_KEY.to_owned()))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
 /// `redis://[user]:[password]@host:port/database`, and its kin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RedisUrl {
     /// Where Redis listens, or who knows that.
     pub address: RedisAddress,

@@ -7,6 +7,7 @@ use super::super::client_tls;
 use super::super::context::Context;
 use super::super::reader::{Complaint, Section, kind};
 use super::super::secret;
+use super::super::well_known;
 use super::redis_url::{self, RedisAddress, RedisUrl};
 use crate::base::secret::Secret;
 
@@ -45,7 +46,7 @@ const ON_OUTAGE: [(&str, OnOutage); 2] =
     [("refuse", OnOutage::Refuse), ("serve-cached", OnOutage::ServeCached)];
 
 /// A store's address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StoreUrl {
     /// `memory:` is forgotten at the end of the process.
     Memory,
@@ -58,6 +59,7 @@ pub enum StoreUrl {
 pub(in super::super) fn read(section: &mut Section<'_>, context: Context<'_>) -> Store {
     let default = StoreUrl::File(context.state("sessions.redb"));
     let mut url = section.value("url", kind::text_as(|text| url(text, context)), default);
+    well_known::check_type(section, &url, context);
     let password = password(section, "password", context);
     place_password(section, &mut url, password, context);
     let password = self::password(section, "sentinel_password", context);
@@ -111,7 +113,7 @@ fn place_password(
     };
     match (&redis.password, section.has("password")) {
         (Some(_), true) => section.error("password", "is in url too", "keep one of the two"),
-        (Some(_), false) if context.in_production() => {
+        (Some(_), false) if context.in_production() && section.is_written("url") => {
             let remedy =
                 "password = { file = \"PATH\" } or { env = \"NAME\" } keeps it out of the configuration";
             section.warn("url", "holds a password", remedy);
