@@ -148,34 +148,48 @@ async fn a_command_that_could_end_too_much_is_refused() {
     assert!(is_signed_in(&proxy, &jar).await);
 }
 
+/// What `foregate sessions COMMAND` says on a terminal on which `typed` is typed, and its exit code.
+fn on_a_terminal(folder: &Path, command: &str, typed: &str) -> (i32, String) {
+    let script = format!(
+        "printf '{typed}\\n' | script --quiet --return --command '{} sessions {command}' /dev/null",
+        env!("CARGO_BIN_EXE_foregate")
+    );
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(folder).env("TERM", "xterm").env_remove("FOREGATE_CONFIG");
+    let output = shell.stdin(Stdio::null()).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_terminal_all_is_asked_for_and_tables_fit() {
     let upstream = upstream().await;
     let proxy = proxy(&upstream).start();
-    let jar = proxy.logged_in(ALICE).await;
-    let on_a_terminal = |command: &str, typed: &str| {
-        let script = format!(
-            "printf '{typed}\\n' | script --quiet --return --command '{} sessions {command}' /dev/null",
-            env!("CARGO_BIN_EXE_foregate")
-        );
-        let mut shell = Command::new("sh");
-        shell
-            .args(["-c", &script])
-            .current_dir(proxy.folder())
-            .env("TERM", "xterm")
-            .env_remove("FOREGATE_CONFIG");
-        let output = shell.stdin(Stdio::null()).output().unwrap();
-        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
-    };
-    let (code, listed) = on_a_terminal("list", "");
-    assert!(
-        code == 0 && listed.contains("HANDLE") && listed.lines().all(|line| line.chars().count() <= 80),
-        "{listed}"
-    );
-    let (code, declined) = on_a_terminal("revoke --all", "n");
+    let (folder, jar) = (proxy.folder(), proxy.logged_in(ALICE).await);
+    let (code, listed) = on_a_terminal(folder, "list", "");
+    assert!(code == 0 && listed.contains("HANDLE"), "{listed}");
+    assert!(listed.lines().all(|line| line.chars().count() <= 80), "{listed}");
+    let (code, declined) = on_a_terminal(folder, "revoke --all", "n");
     assert!(code == 1 && declined.contains("[y/N]") && declined.contains("nothing was ended"), "{declined}");
     assert!(is_signed_in(&proxy, &jar).await);
-    let (code, ended) = on_a_terminal("revoke --all", "y");
+    let (code, ended) = on_a_terminal(folder, "revoke --all", "y");
     assert!(code == 0 && ended.contains("1 session ended"), "{ended}");
     assert!(!is_signed_in(&proxy, &jar).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_it_is_is_told_to_whoever_watches_and_nobody_else() {
+    let (upstream, redis) = (upstream().await, RedisServer::start());
+    let setup = proxy(&upstream).store(&format!("url = \"{}\"", redis.url()));
+    let folder = setup.write().parent().unwrap().to_owned();
+    let many = "for i = 1, 3000 do redis.call('SET', 'session:' .. string.format('%021dA', i), 'x') end";
+    redis.cli(&["EVAL", many, "0"]);
+    let (code, counted) = on_a_terminal(&folder, "count", "");
+    assert!(code == 0 && counted.contains(" counted\r\u{1b}[K3000\r\n"), "{counted:?}");
+    let (code, counted) = on_a_terminal(&folder, "count --json", "");
+    assert!(code == 0 && !counted.contains('\u{1b}') && counted.contains("{\"count\":3000}"), "{counted:?}");
+    let silent = sessions(&folder, &["count"]).await;
+    assert_eq!((silent.stdout.as_str(), silent.stderr.as_str()), ("3000\n", ""));
+    let (code, ended) = on_a_terminal(&folder, "revoke --all --yes", "");
+    assert!(code == 0 && ended.contains(" ended\r\u{1b}[K"), "{ended:?}");
+    assert!(ended.contains("3000 sessions ended"), "garbage goes with the rest: {ended:?}");
 }

@@ -18,6 +18,7 @@ mod identity;
 mod limits;
 mod live;
 mod login;
+mod million;
 mod outage;
 mod own_sessions;
 mod pages;

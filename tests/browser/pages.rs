@@ -108,7 +108,8 @@ async fn look_at_every_page(scheme: Scheme) {
     let elsewhere = proxy.logged_in_from(FIREFOX, BOB).await;
     eye.sees("session", &format!("{site}/_foregate/session"), "Your session").await;
     browser.press("Sign out there").await;
-    browser.arrives_at(&format!("{site}/_foregate/session")).await;
+    browser.text_of(".sessions li:only-child").await;
+    assert_eq!(browser.address().await, format!("{site}/_foregate/session"));
     assert_eq!(proxy.client().get("/app", &elsewhere).await.status, 401);
     eye.sees("logout", &format!("{site}/_foregate/logout"), "Sign out?").await;
     browser.press("Sign out").await;

@@ -102,7 +102,7 @@ pub(super) fn sessions(args: &SessionsArgs, flag: &ConfigFlag, environment: &Env
         Ok(loaded) => loaded.config,
         Err(exit) => return exit,
     };
-    let performed = Reach::open(&config).and_then(|reach| perform(&args.action, &reach));
+    let performed = Reach::open(config).and_then(|reach| perform(&args.action, &reach));
     performed.unwrap_or_else(|error| {
         let exit = complain(&error);
         if error.is_configuration() { exit } else { Exit::Unreachable }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -36,8 +36,8 @@ enum Told {
 }
 
 impl Proxy {
-    pub(super) fn at(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+    pub(super) fn at(socket: PathBuf) -> Self {
+        Self { socket }
     }
 
     pub(super) fn list(&self, user: Option<&str>, limit: usize) -> Result<Vec<Report>, ReachError> {

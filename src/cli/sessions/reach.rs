@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -16,6 +17,9 @@ use crate::config::{AdminSocket, Config, StoreUrl};
 use crate::session::{Directory, Report, Session};
 use crate::store::Unavailable;
 use crate::telemetry::{Facts, Format, Lines, Logs};
+
+/// Operators have more of it than browsers, and a look at everything is not to fail for one slow moment.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why sessions end here.
 const REASON: &str = "admin";
@@ -94,11 +98,13 @@ fn reason(error: &Unavailable) -> String {
 
 impl Reach {
     /// Whoever can tell of the sessions of `config`; nobody is asked yet.
-    pub(super) fn open(config: &Config) -> Result<Self, ReachError> {
-        match (&config.session.store.url, &config.server.admin_socket) {
-            (StoreUrl::Redis(_), _) => Ok(Self::Store(Box::new(Direct::open(config)?))),
-            (_, AdminSocket::At(path) | AdminSocket::Chosen(path)) => Ok(Self::Proxy(Proxy::at(path))),
-            (_, AdminSocket::Off) => Err(ReachError::SocketOff),
+    pub(super) fn open(config: Config) -> Result<Self, ReachError> {
+        if matches!(config.session.store.url, StoreUrl::Redis(_)) {
+            return Ok(Self::Store(Box::new(Direct::open(config)?)));
+        }
+        match config.server.admin_socket {
+            AdminSocket::At(path) | AdminSocket::Chosen(path) => Ok(Self::Proxy(Proxy::at(path))),
+            AdminSocket::Off => Err(ReachError::SocketOff),
         }
     }
 
@@ -147,13 +153,15 @@ impl Reach {
 }
 
 impl Direct {
-    fn open(config: &Config) -> Result<Self, ReachError> {
+    fn open(mut config: Config) -> Result<Self, ReachError> {
+        let command_timeout = &mut config.session.store.command_timeout;
+        *command_timeout = (*command_timeout).max(PATIENCE);
         let runtime = Builder::new_current_thread().enable_all().build()?;
         // What a proxy would log: the command says what it did by itself.
         let nowhere = Lines::nowhere()?;
         let logs = Logs { main: nowhere.clone(), audit: nowhere, format: Format::Json };
         // Connections belong to the runtime that they are made in.
-        let directory = runtime.block_on(async { app::directory(config, &world(logs)) })?;
+        let directory = runtime.block_on(async { app::directory(&config, &world(logs)) })?;
         Ok(Self { runtime, directory })
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Scanned {
 }
 
 /// Keys that a server looks at in one step of a survey: a fraction of a millisecond.
-const SCANNED: usize = 1000;
+const SCANNED: usize = 250;
 
 /// How the servers of a store are connected to.
 #[derive(Clone)]
