@@ -116,6 +116,7 @@ fn login() -> (RequestContext, HeaderMap) {
     let context = RequestContext {
         id: RequestId::new(Random::system()),
         client: [192, 0, 2, 7].into(),
+        hops: vec![[192, 0, 2, 7].into()],
         scheme: Scheme::Https,
         authority: Authority::parse("app.test").unwrap(),
         method: Method::POST,

@@ -15,6 +15,7 @@ mod foreign;
 mod help;
 mod http2_upstreams;
 mod identity;
+mod inbound;
 mod limits;
 mod live;
 mod login;

@@ -7,31 +7,35 @@ use tokio_util::task::TaskTracker;
 
 use super::{StartError, World};
 use crate::admin::{self, Admin, AdminParts};
-use crate::config::{self, AdminSocket, Config};
+use crate::config::{self, AdminSocket, Config, ProxyProtocol};
 use crate::development;
-use crate::listener::{
-    Certificates, Doorkeeper, Ending, Listener, Shared, Transport, bind, bind_local, server_config,
-};
+use crate::http::TrustedProxies;
+use crate::listener::{Certificates, Doorkeeper, Ending, Listener, Shared, Tls, Transport, bind, bind_local};
 
 /// Everything that is bound.
 #[derive(Debug)]
 pub(super) struct Listeners {
     pub(super) https: Vec<Listener>,
     pub(super) http: Vec<Listener>,
+    pub(super) plain: Vec<Listener>,
     pub(super) admin: Admins,
 }
 
 impl Listeners {
     pub(super) fn bind(config: &Config, world: &World, shared: &Shared) -> Result<Self, StartError> {
-        let mut listeners =
-            Self { https: Vec::new(), http: Vec::new(), admin: Admins::bind(config, shared)? };
+        let mut listeners = Self {
+            https: Vec::new(),
+            http: Vec::new(),
+            plain: Vec::new(),
+            admin: Admins::bind(config, shared)?,
+        };
         if !config.server.https.is_empty() {
             let files = development::certificate_files(config, world.clock.now())?;
             let certificates = Certificates::load(&files).map_err(StartError::Certificates)?;
             for (name, ends_at) in certificates.ends() {
                 shared.metrics.certificate_ends(&name, ends_at);
             }
-            let tls = server_config(certificates, config.tls.min_version)?;
+            let tls = Arc::new(Tls::new(certificates, &config.tls)?);
             for address in &config.server.https {
                 let transport = Transport::Tls(Arc::clone(&tls));
                 listeners.https.push(Listener::new(bind(*address)?, transport, shared.clone()));
@@ -39,6 +43,9 @@ impl Listeners {
         }
         for address in &config.server.http {
             listeners.http.push(Listener::new(bind(*address)?, Transport::Plain, shared.clone()));
+        }
+        for address in &config.server.plain {
+            listeners.plain.push(Listener::new(bind(*address)?, Transport::Plain, shared.clone()));
         }
         Ok(listeners)
     }
@@ -56,6 +63,14 @@ pub(super) fn door(limits: &config::Limits) -> Doorkeeper {
         );
     }
     Doorkeeper::new(most, limits.connections_per_client)
+}
+
+/// Who has to announce for whom it connects.
+pub(super) fn announcers(server: &config::Server) -> TrustedProxies {
+    match server.proxy_protocol {
+        ProxyProtocol::Off => TrustedProxies::default(),
+        ProxyProtocol::Required => server.trusted_proxies.clone(),
+    }
 }
 
 /// How many descriptors the process may have, once it has asked for all that it can get; `None`: any number.
@@ -83,7 +98,8 @@ impl Admins {
     fn bind(config: &Config, shared: &Shared) -> Result<Self, StartError> {
         let tasks = TaskTracker::new();
         let door = Doorkeeper::new(ADMIN_CONNECTIONS, None);
-        let shared = Shared { tasks: tasks.clone(), door, ..shared.clone() };
+        let announcers = TrustedProxies::default();
+        let shared = Shared { tasks: tasks.clone(), door, announcers, ..shared.clone() };
         let network = match config.server.admin {
             Some(address) => Some(Listener::new(bind(address)?, Transport::Plain, shared.clone())),
             None => None,

@@ -15,12 +15,14 @@ use crate::auth::{LocalUsers, PasswordQueue, UsersFileError};
 use crate::base::clock::Clock;
 use crate::base::random::Random;
 use crate::base::signed::Secrets;
-use crate::config::{Config, SessionSecret};
+use crate::config::{Config, Mode, SessionSecret};
 use crate::development;
 use crate::endpoints::{self, Endpoints};
 use crate::gateway::{Entrance, Gateway, Purpose, Routes};
 use crate::http::HeadLimits;
-use crate::listener::{BindError, BindSocketError, CertificateError, Ending, Listener, Shared};
+use crate::listener::{
+    BindError, BindSocketError, CertificateError, Ending, Listener, Shared, TlsSetupError,
+};
 use crate::outgoing::TlsError;
 use crate::pages::{Pages, PagesError};
 use crate::policy::{OwnCookies, StrictTransport};
@@ -28,7 +30,7 @@ use crate::session::{Directory, FormTokens, SessionMemory, Sessions, Surrounding
 use crate::store::{self, Breaker, Observed, Store};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Logs, Metrics};
 use crate::upstream::{self, BodyLimits, IdentityWriter, Tunnels, Upstreams};
-use listeners::{Listeners, door};
+use listeners::{Listeners, announcers, door};
 
 /// How often the users' file is looked at; a change takes effect within ten seconds.
 const USERS_EVERY: Duration = Duration::from_secs(3);
@@ -52,7 +54,8 @@ pub struct App {
     abort: CancellationToken,
     gateway: Arc<Gateway>,
     background: Background,
-    redirect_port: u16,
+    public_port: u16,
+    plain: Purpose,
     grace: Duration,
     metrics: Arc<Metrics>,
 }
@@ -77,8 +80,8 @@ pub enum StartError {
     #[error("{}", lines(.0))]
     Certificates(Vec<CertificateError>),
     /// TLS cannot be set up.
-    #[error("cannot set up TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
     /// A socket cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -120,19 +123,24 @@ impl App {
         let shared = Shared {
             limits: config.server.limits,
             door: door(&config.server.limits),
+            announcers: announcers(&config.server),
             tasks: tasks.clone(),
             metrics: Arc::clone(&metrics),
         };
         let listeners = Listeners::bind(config, world, &shared)?;
-        let redirect_port = match (config.server.public_port, listeners.https.first()) {
+        let public_port = match (config.server.public_port, listeners.https.first()) {
             (Some(port), _) => port,
             (None, Some(first)) => first.address().map_err(StartError::Address)?.port(),
             (None, None) => 443,
         };
+        let plain = match config.mode {
+            Mode::Development => Purpose::Development,
+            Mode::Production => Purpose::BehindTls { public_port },
+        };
         let tunnels = Tunnels::new(tasks.clone(), abort.clone());
         let (gateway, background) = gateway(config, world, &metrics, tunnels)?;
         let grace = config.server.shutdown_grace;
-        Ok(Self { listeners, tasks, abort, gateway, background, redirect_port, grace, metrics })
+        Ok(Self { listeners, tasks, abort, gateway, background, public_port, plain, grace, metrics })
     }
 
     /// Where https is served.
@@ -149,6 +157,14 @@ impl App {
     /// Where the operating system does not say.
     pub fn http_addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.listeners.http.iter().map(Listener::address).collect()
+    }
+
+    /// Where is served in the clear.
+    ///
+    /// # Errors
+    /// Where the operating system does not say.
+    pub fn plain_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.plain.iter().map(Listener::address).collect()
     }
 
     /// Where the admin listener answers on the network.
@@ -180,12 +196,16 @@ impl App {
         };
         background.spawn(self.listeners.admin.run(Arc::new(parts), quiet.clone()));
         self.background.start(&background, &quiet);
+        let public_port = self.public_port;
         let serve = |purpose| Entrance::new(Arc::clone(&self.gateway), purpose);
         for listener in self.listeners.https {
-            self.tasks.spawn(listener.run(serve(Purpose::Serve), ending.clone()));
+            self.tasks.spawn(listener.run(serve(Purpose::Tls { public_port }), ending.clone()));
+        }
+        for listener in self.listeners.plain {
+            self.tasks.spawn(listener.run(serve(self.plain), ending.clone()));
         }
         for listener in self.listeners.http {
-            let purpose = Purpose::RedirectToHttps { port: self.redirect_port };
+            let purpose = Purpose::RedirectToHttps { public_port };
             self.tasks.spawn(listener.run(serve(purpose), ending.clone()));
         }
         self.tasks.close();
@@ -302,6 +322,8 @@ fn gateway(
             header_bytes: limits.header_bytes,
             header_count: limits.header_count,
         },
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        client_auth: config.tls.client_auth.clone(),
     });
     let (sessions, random) = (directory, world.random);
     Ok((

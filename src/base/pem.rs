@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 /// A PEM file cannot be used.
@@ -40,6 +40,22 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemFile
     let not_pem = |source| PemFileError::NotPem { path: path.to_owned(), expected, source };
     let text = read(path)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(not_pem)?;
+    if found.is_empty() {
+        return Err(not_pem(pem::Error::NoItemsFound));
+    }
+    Ok(found)
+}
+
+/// The lists of revoked certificates in a file; at least one.
+///
+/// # Errors
+/// Where there is none.
+pub fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, PemFileError> {
+    let expected = "a PEM file that begins with -----BEGIN X509 CRL----- is expected";
+    let not_pem = |source| PemFileError::NotPem { path: path.to_owned(), expected, source };
+    let text = read(path)?;
+    let lists = CertificateRevocationListDer::pem_slice_iter(&text);
+    let found: Vec<_> = lists.collect::<Result<_, _>>().map_err(not_pem)?;
     if found.is_empty() {
         return Err(not_pem(pem::Error::NoItemsFound));
     }

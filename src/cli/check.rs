@@ -7,7 +7,7 @@ use super::output::{complain, say, warn};
 use super::{ConfigFlag, Exit};
 use crate::auth::{LocalUsers, PasswordQueue};
 use crate::config::{self, Config, Environment, Fault, Setting, Severity};
-use crate::listener::Certificates;
+use crate::listener::{Certificates, Tls};
 use crate::pages::Pages;
 use crate::store;
 use crate::upstream;
@@ -75,7 +75,11 @@ pub(super) fn check(args: &CheckArgs, flag: &ConfigFlag, environment: &Environme
 fn surroundings(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
     match Certificates::load(&config.tls.certificates) {
-        Ok(_) => {}
+        Ok(certificates) => {
+            if let Err(error) = Tls::new(certificates, &config.tls) {
+                checks.push(Check::new("tls.client_auth", Status::Fail, &error));
+            }
+        }
         Err(errors) => {
             checks.extend(errors.iter().map(|error| Check::new("tls.certificate", Status::Fail, error)));
         }

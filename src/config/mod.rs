@@ -4,6 +4,7 @@
 //! Rank 2. Past this border nothing is checked twice: what a [`Config`] holds is valid.
 
 mod auth;
+mod client_auth;
 mod client_tls;
 mod context;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod limits;
 mod load;
 mod log;
 mod login;
+mod network;
 mod path;
 mod pool;
 pub mod reader;
@@ -34,6 +36,7 @@ mod well_known;
 use std::path::PathBuf;
 
 pub use auth::{Auth, LocalAuth};
+pub use client_auth::{ClientAuth, ClientAuthMode};
 pub use client_tls::ClientTls;
 pub use environment::Environment;
 pub use health::Health;
@@ -46,7 +49,7 @@ pub use login::Login;
 pub use pool::{Balance, PoolBounds};
 pub use reader::{Complaint, Fault, Faults, Origin, Setting, Severity};
 pub use route::{Access, HostPattern, Route, Unauthenticated};
-pub use server::{AdminSocket, Server};
+pub use server::{AdminSocket, ProxyProtocol, Server};
 pub use server_url::{Place, ServerScheme, ServerUrl};
 pub use session::{
     Activity, AtLimit, Bind, Cache, MIN_SECRET_BYTES, OnOutage, RedisAddress, RedisCluster, RedisEndpoint,

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::limits::{self, Limits};
+use super::network::network;
 use super::path;
 use super::reader::{Complaint, Section, Value, kind};
+use crate::http::TrustedProxies;
 
 /// More than any machine has cores; keeps a slip from starting a million threads.
 const MAX_THREADS: usize = 1024;
@@ -20,6 +22,8 @@ pub struct Server {
     pub https: Vec<SocketAddr>,
     /// Plain listeners, which answer 308 to https.
     pub http: Vec<SocketAddr>,
+    /// Plain listeners that serve: on loopback in development, behind trusted proxies that do TLS in production.
+    pub plain: Vec<SocketAddr>,
     /// The port in that redirect; `None`: that of the first https listener.
     pub public_port: Option<u16>,
     /// Health and metrics; `None`: off.
@@ -28,12 +32,25 @@ pub struct Server {
     pub admin_socket: AdminSocket,
     /// Where the proxy's own pages live on every host: starts with a slash, ends without one.
     pub prefix: String,
+    /// Whose word on where a request came from is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Whether their connections begin with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
     /// Threads that serve; `None`: one per core.
     pub worker_threads: Option<NonZeroUsize>,
     /// How long requests under way may take to finish after SIGTERM.
     pub shutdown_grace: Duration,
     /// `[server.limits]`
     pub limits: Limits,
+}
+
+/// Whether the connections of trusted proxies begin with a PROXY header, version 1 or 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// They never do.
+    Off,
+    /// They are closed where they do not.
+    Required,
 }
 
 /// The admin listener's socket in the file system.
@@ -51,23 +68,67 @@ pub(super) fn read(section: &mut Section<'_>, context: Context<'_>) -> Server {
     let server = Server {
         https: section.list("https", address, vec![everywhere(8443)]),
         http: section.list("http", address, vec![everywhere(8080)]),
+        plain: section.list("plain", address, Vec::new()),
         public_port: NonZeroU16::new(section.value("public_port", kind::number(0..=u16::MAX), 0))
             .map(Into::into),
         admin: section.value("admin", admin, Some((Ipv4Addr::LOCALHOST, 8444).into())),
         admin_socket: section.value("admin_socket", admin_socket(context), chosen_socket(context)),
         prefix: section.value("prefix", kind::text_as(path::own), "/_foregate".to_owned()),
+        trusted_proxies: TrustedProxies::new(section.list("trusted_proxies", network, Vec::new())),
+        proxy_protocol: section.value("proxy_protocol", kind::one_of(&PROXY_PROTOCOL), ProxyProtocol::Off),
         worker_threads: NonZeroUsize::new(section.value("worker_threads", kind::number(0..=MAX_THREADS), 0)),
         shutdown_grace: section.value("shutdown_grace", kind::duration, Duration::from_secs(30)),
         limits: section.table("limits", limits::read),
     };
-    if server.https.is_empty() && server.http.is_empty() {
-        section.error("https", "is empty, and so is http: nobody could reach the proxy", "name an address");
-    }
-    if let Some(both) = server.http.iter().find(|http| http.port() != 0 && server.https.contains(http)) {
-        section.error("http", format!("{both} is in server.https too"), "give each an address of its own");
-    }
+    check_addresses(&server, section);
+    check_trust(&server, section, context);
     server
 }
+
+fn check_addresses(server: &Server, section: &mut Section<'_>) {
+    if server.https.is_empty() && server.http.is_empty() && server.plain.is_empty() {
+        section.error("https", "is empty, and so is http: nobody could reach the proxy", "name an address");
+    }
+    let is_in = |taken: &[SocketAddr], address: &&SocketAddr| address.port() != 0 && taken.contains(address);
+    if let Some(both) = server.http.iter().find(|address| is_in(&server.https, address)) {
+        section.error("http", format!("{both} is in server.https too"), "give each an address of its own");
+    }
+    let others = [server.https.as_slice(), &server.http].concat();
+    if let Some(both) = server.plain.iter().find(|address| is_in(&others, address)) {
+        section.error(
+            "plain",
+            format!("{both} is in server.https or server.http too"),
+            "give each an address of its own",
+        );
+    }
+}
+
+fn check_trust(server: &Server, section: &mut Section<'_>, context: Context<'_>) {
+    let nobody = server.trusted_proxies.is_empty() && section.sound("trusted_proxies");
+    if nobody && server.proxy_protocol == ProxyProtocol::Required {
+        let what = "is \"required\", but of nobody: trusted_proxies is empty";
+        section.error("proxy_protocol", what, "name the proxies' networks in trusted_proxies");
+    }
+    if server.trusted_proxies.trusts_everybody() {
+        let what = "names everybody: whoever reaches the proxy says who they are";
+        section.warn("trusted_proxies", what, "name the proxies' own networks");
+    }
+    let open = server.plain.iter().find(|address| !address.ip().is_loopback());
+    match (context.in_production(), open) {
+        (true, _) if nobody && !server.plain.is_empty() => {
+            let what = "serves in the clear, which production does for trusted proxies alone";
+            section.error("plain", what, "name them in trusted_proxies, or use https");
+        }
+        (false, Some(address)) => {
+            let what = format!("{address} is not on loopback: others could read along");
+            section.error("plain", what, "write 127.0.0.1 or [::1], or use https");
+        }
+        _ => {}
+    }
+}
+
+const PROXY_PROTOCOL: [(&str, ProxyProtocol); 2] =
+    [("off", ProxyProtocol::Off), ("required", ProxyProtocol::Required)];
 
 fn admin(value: &Value<'_>) -> Result<Option<SocketAddr>, Complaint> {
     if value.as_str() == Some("off") {

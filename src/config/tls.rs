@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Server;
+use super::client_auth::{self, ClientAuth};
 use super::context::Context;
 use super::host;
 use super::reader::{Complaint, Section, Value, kind};
@@ -16,6 +17,8 @@ pub struct Tls {
     pub self_signed: Vec<String>,
     /// Certificates, chosen by SNI from the names in them; the first is the default.
     pub certificates: Vec<CertificateFiles>,
+    /// `[tls.client_auth]`; `None`: off.
+    pub client_auth: Option<ClientAuth>,
 }
 
 /// A version of TLS.
@@ -43,6 +46,7 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
         min_version: section.value("min_version", kind::one_of(&VERSIONS), TlsVersion::Tls12),
         self_signed: section.list("self_signed", host_name, Vec::new()),
         certificates: section.tables("certificate", |certificate| files(certificate, context)),
+        client_auth: section.table("client_auth", |section| client_auth::read(section, context)),
     };
     if !tls.self_signed.is_empty() && context.in_production() {
         let remedy = "name a certificate in [[tls.certificate]], or set mode = \"development\"";

@@ -4,7 +4,9 @@ use http::request::Parts;
 
 use super::rejection::Rejection;
 use crate::base::request_id::RequestId;
-use crate::http::{Authority, HeadLimits, Problem, RequestContext, Target, check_head, is_cross_site, kind};
+use crate::http::{
+    Arrival, Authority, HeadLimits, Problem, RequestContext, Target, check_head, is_cross_site, kind,
+};
 use crate::listener::Peer;
 
 /// Looks at a request once.
@@ -15,18 +17,22 @@ pub(super) fn view(
     parts: &Parts,
     id: RequestId,
     peer: Peer,
+    arrival: Arrival,
     limits: &HeadLimits,
 ) -> Result<RequestContext, Rejection> {
     limits.check(parts)?;
     check_head(parts)?;
-    if parts.uri.scheme_str().is_some_and(|scheme| scheme != peer.scheme.as_str()) {
+    let Arrival { client, scheme, hops } = arrival;
+    let named = parts.uri.scheme_str();
+    if named.is_some_and(|named| named != peer.scheme.as_str() && named != scheme.as_str()) {
         return Err(Rejection::Unsound);
     }
     Ok(RequestContext {
         id,
-        client: peer.address.ip(),
-        scheme: peer.scheme,
-        authority: Authority::of_request(parts, peer.scheme).map_err(|_| Rejection::Unsound)?,
+        client,
+        hops,
+        scheme,
+        authority: Authority::of_request(parts, scheme).map_err(|_| Rejection::Unsound)?,
         method: parts.method.clone(),
         target: Target::parse(parts.uri.path(), parts.uri.query())
             .map_err(|_| Rejection::Problem(Problem::BadRequest))?,

@@ -1,5 +1,6 @@
 //! Where requests come in and answers go out: what holds for every answer is done here and nowhere else.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use super::rejection::{Rejection, answer_to};
 use super::walk::{Answered, Gateway};
 use crate::base::clock::Stopwatch;
 use crate::base::request_id::RequestId;
-use crate::http::{Body, Problem, RequestContext, Scheme, Watcher, kind};
-use crate::listener::{Handler, Peer};
+use crate::http::{Arrival, BadForwarding, Body, Problem, RequestContext, Scheme, Watcher, kind};
+use crate::listener::{Handler, Handshake, Peer};
 use crate::session::Session;
 use crate::telemetry::{Access, AccessLog, Metrics};
 
@@ -30,12 +31,22 @@ pub struct Entrance {
 /// What a listener is for.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
-    /// Requests are served.
-    Serve,
-    /// Requests are sent on to https at this port.
+    /// What comes over TLS is served; what does not is sent on to it.
+    Tls {
+        /// Where https is for the public; left out of addresses where it is 443.
+        public_port: u16,
+    },
+    /// What came to a trusted proxy by https is served; what did not is sent on to it.
+    BehindTls {
+        /// As above.
+        public_port: u16,
+    },
+    /// All is served, on the developer's own machine.
+    Development,
+    /// All is sent on to https.
     RedirectToHttps {
-        /// Left out of the address where it is 443.
-        port: u16,
+        /// As above.
+        public_port: u16,
     },
 }
 
@@ -45,14 +56,23 @@ impl Entrance {
         Self { gateway, purpose }
     }
 
-    async fn pass(&self, request: Request<Incoming>, id: RequestId, peer: Peer) -> Answered {
+    async fn pass(
+        &self,
+        request: Request<Incoming>,
+        id: RequestId,
+        peer: Peer,
+        arrival: Result<Arrival, BadForwarding>,
+    ) -> Answered {
         let (parts, body) = request.into_parts();
         let kind = kind(&parts.method, &parts.headers);
-        let context = match view(&parts, id, peer, &self.gateway.head_limits) {
+        let context = arrival
+            .map_err(Rejection::from)
+            .and_then(|arrival| view(&parts, id, peer, arrival, &self.gateway.head_limits));
+        let context = match context {
             Ok(context) => context,
             Err(rejection) => return answer_to(&rejection, id, kind, &self.gateway.pages).into(),
         };
-        let passed = self.walk(&context, Request::from_parts(parts, body)).await;
+        let passed = self.walk(&context, Request::from_parts(parts, body), peer).await;
         passed.unwrap_or_else(|rejection| answer_to(&rejection, id, kind, &self.gateway.pages).into())
     }
 
@@ -60,10 +80,27 @@ impl Entrance {
         &self,
         context: &RequestContext,
         request: Request<Incoming>,
+        peer: Peer,
     ) -> Result<Answered, Rejection> {
+        if let Some(port) = self.sent_on_to(context, peer) {
+            return self.gateway.redirect_to_https(context, port);
+        }
+        self.gateway.check_handshake(context, peer.handshake)?;
+        self.gateway.walk(context, request).await
+    }
+
+    /// The port of the https that a request should have come by; `None` where it did, or need not.
+    fn sent_on_to(&self, context: &RequestContext, peer: Peer) -> Option<u16> {
         match self.purpose {
-            Purpose::Serve => self.gateway.walk(context, request).await,
-            Purpose::RedirectToHttps { port } => self.gateway.redirect_to_https(context, port),
+            // In the clear at the TLS port: whatever a proxy said of it, its next hop was read along.
+            Purpose::Tls { public_port } if peer.handshake == Handshake::None => {
+                Some(context.authority.port().unwrap_or(public_port))
+            }
+            Purpose::Tls { public_port } | Purpose::BehindTls { public_port } => {
+                (context.scheme == Scheme::Http).then_some(public_port)
+            }
+            Purpose::Development => None,
+            Purpose::RedirectToHttps { public_port } => Some(public_port),
         }
     }
 }
@@ -72,14 +109,18 @@ impl Handler for Entrance {
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let id = RequestId::new(self.gateway.random);
         let (method, version) = (request.method().clone(), request.version());
-        let mut line = Line::begin(&request, id, peer, &self.gateway);
+        let address = peer.address.ip();
+        let arrival = Arrival::of(request.headers(), address, peer.scheme, &self.gateway.trusted_proxies);
+        let Arrival { client, scheme, .. } =
+            arrival.clone().unwrap_or_else(|_| Arrival::direct(address, peer.scheme));
+        let mut line = Line::begin(&request, id, client, &self.gateway);
         let kind = kind(&method, request.headers());
-        let passed = without_panic(self.pass(request, id, peer)).await;
+        let passed = without_panic(self.pass(request, id, peer, arrival)).await;
         let Answered { mut response, route, session } = passed.unwrap_or_else(|Panicked| {
             answer_to(&Rejection::Problem(Problem::InternalError), id, kind, &self.gateway.pages).into()
         });
         let headers = response.headers_mut();
-        if peer.scheme == Scheme::Https {
+        if scheme == Scheme::Https {
             self.gateway.hsts.apply(headers);
         }
         if version == Version::HTTP_2 {
@@ -106,12 +147,12 @@ struct Line {
 const CLIENT_GONE: u16 = 499;
 
 impl Line {
-    fn begin(request: &Request<Incoming>, id: RequestId, peer: Peer, gateway: &Gateway) -> Self {
+    fn begin(request: &Request<Incoming>, id: RequestId, client: IpAddr, gateway: &Gateway) -> Self {
         let uri = request.uri();
         let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let access = Access {
             request_id: id,
-            client: peer.address.ip(),
+            client,
             method: request.method().to_string(),
             host: uri.authority().map(http::uri::Authority::as_str).or(header).map(ToOwned::to_owned),
             path: uri.path().to_owned(),

@@ -5,7 +5,9 @@ use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::base::request_id::RequestId;
 use crate::endpoints::Refusal;
-use crate::http::{Body, HeadTooLarge, Malformed, Problem, RequestKind, redirect};
+use crate::http::{
+    BadForwarding, BadMaxForwards, Body, HeadTooLarge, Malformed, Problem, RequestKind, redirect,
+};
 use crate::pages::{Framing, Pages};
 use crate::upstream::{BodyFault, ForwardError};
 
@@ -69,6 +71,18 @@ impl From<Malformed> for Rejection {
     }
 }
 
+impl From<BadMaxForwards> for Rejection {
+    fn from(BadMaxForwards: BadMaxForwards) -> Self {
+        Self::Problem(Problem::BadRequest)
+    }
+}
+
+impl From<BadForwarding> for Rejection {
+    fn from(_: BadForwarding) -> Self {
+        Self::Problem(Problem::BadRequest)
+    }
+}
+
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -94,9 +108,7 @@ pub(super) fn answer_to(
         }
         Rejection::Method(methods) => {
             let mut response = problem_answer(Problem::MethodNotAllowed, id, kind, pages);
-            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-            let allow = HeaderValue::from_str(&names.join(", ")).expect("methods are tokens");
-            response.headers_mut().insert(ALLOW, allow);
+            response.headers_mut().insert(ALLOW, allow(methods));
             response
         }
         Rejection::Login(location) => redirect(StatusCode::SEE_OTHER, location),
@@ -126,12 +138,20 @@ fn problem_answer(problem: Problem, id: RequestId, kind: RequestKind, pages: &Pa
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         StatusCode::METHOD_NOT_ALLOWED => {
-            let usual = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-            headers.insert(ALLOW, HeaderValue::from_static(usual));
+            headers.insert(ALLOW, allow(&[]));
         }
         _ => {}
     }
     response
+}
+
+/// What is allowed where these methods are; where none are named, the usual ones.
+pub(super) fn allow(methods: &[Method]) -> HeaderValue {
+    if methods.is_empty() {
+        return HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    HeaderValue::from_str(&names.join(", ")).expect("methods are tokens")
 }
 
 fn problem_json(problem: Problem, id: RequestId) -> Response<Body> {

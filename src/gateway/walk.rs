@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
+use http::header::{ALLOW, CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::rejection::Rejection;
+use super::rejection::{Rejection, allow};
 use super::routes::{NoRoute, Routes};
 use crate::base::random::Random;
-use crate::config::{Access, Activity, Unauthenticated};
+use crate::config::{Access, Activity, ClientAuth, Unauthenticated};
 use crate::endpoints::Endpoints;
-use crate::http::{Body, HeadLimits, Problem, RequestContext, RequestKind, redirect};
+use crate::http::{
+    Body, Destination, HeadLimits, Problem, RequestContext, RequestKind, TrustedProxies, count_hop, redirect,
+};
+use crate::listener::Handshake;
 use crate::pages::Pages;
 use crate::policy::{
     Decision, OwnCookies, Permit, ReturnTo, Route, StrictTransport, counts_as_use, decide, keep_private,
@@ -31,6 +34,8 @@ pub struct Gateway {
     pub(super) metrics: Arc<Metrics>,
     pub(super) random: Random,
     pub(super) head_limits: HeadLimits,
+    pub(super) trusted_proxies: TrustedProxies,
+    client_auth: Option<ClientAuth>,
     routes: Routes,
     endpoints: Endpoints,
     sessions: Arc<Sessions>,
@@ -73,6 +78,10 @@ pub struct Parts {
     pub prefix: String,
     /// How large a head may be.
     pub head_limits: HeadLimits,
+    /// Whose word on where a request came from is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Which hosts ask their clients for a certificate.
+    pub client_auth: Option<ClientAuth>,
 }
 
 /// An answer, and what the log says of it.
@@ -111,6 +120,8 @@ impl Gateway {
             metrics: parts.metrics,
             random: parts.random,
             head_limits: parts.head_limits,
+            trusted_proxies: parts.trusted_proxies,
+            client_auth: parts.client_auth,
             routes: parts.routes,
             endpoints: parts.endpoints,
             sessions: parts.sessions,
@@ -127,7 +138,7 @@ impl Gateway {
     pub(super) async fn walk(
         &self,
         context: &RequestContext,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Answered, Rejection> {
         if let Some(endpoint) = self.endpoint(context)? {
             let response = self.endpoints.answer(endpoint, context, request).await?;
@@ -136,9 +147,26 @@ impl Gateway {
         let route = self.route(context)?;
         let visitor = self.visitor(route, context, request.headers()).await?;
         let permit = self.permit(route, context, &visitor)?;
+        if count_hop(&context.method, request.headers_mut())? == Destination::Here {
+            return Ok(options_of(route).into());
+        }
         let cookie = self.renewed_cookie(context, &visitor).await;
         let response = self.upstreams.forward(&permit, context, request).await?;
         Ok(self.harden(response, &permit).with_cookie(cookie))
+    }
+
+    /// A host that asks for certificates is served where the handshake did, and no other host there: a connection that
+    /// was made for one host is open for all of its certificate (RFC 9110 §7.4).
+    pub(super) fn check_handshake(
+        &self,
+        context: &RequestContext,
+        handshake: Handshake,
+    ) -> Result<(), Rejection> {
+        let asks = |policy: &ClientAuth| policy.covers(Some(context.authority.host()));
+        if self.client_auth.as_ref().is_some_and(asks) == (handshake == Handshake::ClientCertificate) {
+            return Ok(());
+        }
+        Err(Rejection::Problem(Problem::Misdirected))
     }
 
     /// The same host and address by https; the host is one of ours.
@@ -278,4 +306,12 @@ impl Gateway {
         }
         Answered { response, route: route.rule.path.as_str().into(), session: permit.session().cloned() }
     }
+}
+
+/// What a route takes: the answer to an `OPTIONS` that goes no further.
+fn options_of(route: &Route) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, allow(&route.rule.methods));
+    response
 }

@@ -30,6 +30,17 @@ impl Scheme {
             Self::Https => "https",
         }
     }
+
+    /// From its name, in any case.
+    pub const fn parse(name: &[u8]) -> Option<Self> {
+        if name.eq_ignore_ascii_case(b"https") {
+            Some(Self::Https)
+        } else if name.eq_ignore_ascii_case(b"http") {
+            Some(Self::Http)
+        } else {
+            None
+        }
+    }
 }
 
 /// A host in canonical form, and a port where one was given.

@@ -14,7 +14,9 @@ pub struct RequestContext {
     pub id: RequestId,
     /// Who sent it, as far as the proxy believes.
     pub client: IpAddr,
-    /// What it came by.
+    /// What upstreams are told of the way: each hop's address, the one that connected to us last.
+    pub hops: Vec<IpAddr>,
+    /// What its sender sent it by, as far as the proxy believes.
     pub scheme: Scheme,
     /// The host it is for.
     pub authority: Authority,

@@ -2,14 +2,17 @@
 //!
 //! Rank 1. The rule behind the rules: the proxy and the upstream never read one message in two ways.
 
+mod arrival;
 mod authority;
 mod body;
 mod context;
 pub mod cookies;
+mod forwarded;
 pub mod forwarding;
 mod header_name;
 pub mod hop_by_hop;
 mod limits;
+mod max_forwards;
 mod navigation;
 mod origin;
 mod percent;
@@ -19,14 +22,18 @@ mod request_head;
 mod request_headers;
 mod target;
 pub mod trailers;
+mod trusted_proxies;
 pub mod websocket;
 
+pub use arrival::{Arrival, BadForwarding};
 pub use authority::{Authority, BadAuthority, Scheme};
 pub use body::{Body, BodyError, Watcher};
 pub use context::RequestContext;
-pub use forwarding::Hop;
+pub use forwarded::BadForwarded;
+pub use forwarding::Way;
 pub use header_name::{ManagedNames, folded};
 pub use limits::{HeadLimits, HeadTooLarge};
+pub use max_forwards::{BadMaxForwards, Destination, count_hop};
 pub use navigation::{RequestKind, accepts, is_cross_site, kind};
 pub use origin::{Provenance, provenance};
 pub use problem::Problem;
@@ -34,3 +41,4 @@ pub use redirect::redirect;
 pub use request_head::{Malformed, check as check_head};
 pub use request_headers::{Cleansed, cleanse};
 pub use target::{BadTarget, PathPrefix, Target};
+pub use trusted_proxies::TrustedProxies;

@@ -34,6 +34,8 @@ pub enum Problem {
     ExpectationFailed,
     /// The host is none of ours.
     UnknownHost,
+    /// The host is ours, and its connection was made for another with other rules.
+    Misdirected,
     /// Nobody can say who is signed in.
     StoreUnavailable,
     /// Nobody can be signed out: the session is still alive.
@@ -56,7 +58,7 @@ pub enum Problem {
 
 impl Problem {
     /// The closed list.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::LoginRequired,
         Self::Forbidden,
         Self::CrossSite,
@@ -70,6 +72,7 @@ impl Problem {
         Self::TooManyRequests,
         Self::ExpectationFailed,
         Self::UnknownHost,
+        Self::Misdirected,
         Self::StoreUnavailable,
         Self::LogoutUnavailable,
         Self::RevocationUnavailable,
@@ -135,6 +138,9 @@ impl Problem {
             }
             Self::UnknownHost => {
                 (StatusCode::MISDIRECTED_REQUEST, "unknown-host", "The host is not served here")
+            }
+            Self::Misdirected => {
+                (StatusCode::MISDIRECTED_REQUEST, "misdirected", "The connection is for another host")
             }
             Self::StoreUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -1,19 +1,20 @@
 //! The accept loop: one task a listener, one task a connection, each with an owner and a deadline.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connections;
-use super::{Doorkeeper, Handler, LocalSocket};
+use super::doorkeeper::{Place, TooMany};
+use super::{Doorkeeper, Handler, LocalSocket, Tls, proxy_protocol};
 use crate::config::Limits;
+use crate::http::TrustedProxies;
 use crate::telemetry::Metrics;
 
 /// How long accepting pauses when the process has run out of something.
@@ -34,6 +35,8 @@ pub struct Shared {
     pub limits: Limits,
     /// How many connections they let in.
     pub door: Doorkeeper,
+    /// Whose connections begin with a PROXY header, which says from whom they are.
+    pub announcers: TrustedProxies,
     /// Who owns the connections.
     pub tasks: TaskTracker,
     /// Where they are counted.
@@ -58,7 +61,7 @@ pub enum Transport {
     /// Plain HTTP.
     Plain,
     /// HTTP over TLS.
-    Tls(Arc<ServerConfig>),
+    Tls(Arc<Tls>),
 }
 
 /// The two ways in which serving comes to its end.
@@ -121,16 +124,12 @@ impl Listener {
         permit: OwnedSemaphorePermit,
         connections: &Connections<H>,
     ) {
-        let Some(place) = self.shared.door.admit(permit, accepted.client()) else {
-            tracing::debug!(client = %accepted.client(), "a client has too many connections");
-            return;
-        };
+        let place = self.shared.door.admit(permit);
         let (transport, connections) = (self.transport.clone(), connections.clone());
         self.shared.tasks.spawn(async move {
-            let _place = place;
             let abort = connections.ending.abort.clone();
             let _open = connections.shared.metrics.connection(&connections.name);
-            if abort.run_until_cancelled(connections.serve(accepted, transport)).await.is_none() {
+            if abort.run_until_cancelled(connections.serve(accepted, transport, place)).await.is_none() {
                 tracing::debug!("a connection is closed in the middle: the time is up");
             }
         });
@@ -149,19 +148,9 @@ impl Socket {
     }
 }
 
-impl Accepted {
-    /// Who is at the other end.
-    fn client(&self) -> IpAddr {
-        match self {
-            Self::Network(_, address) => address.ip().to_canonical(),
-            Self::Local(_) => Ipv4Addr::LOCALHOST.into(),
-        }
-    }
-}
-
 impl<H: Handler> Connections<H> {
-    async fn serve(self, accepted: Accepted, transport: Transport) {
-        let (stream, address) = match accepted {
+    async fn serve(self, accepted: Accepted, transport: Transport, mut place: Place) {
+        let (mut stream, address) = match accepted {
             Accepted::Network(stream, address) => (stream, address),
             Accepted::Local(stream) => return self.plain(stream, (Ipv4Addr::LOCALHOST, 0).into()).await,
         };
@@ -170,9 +159,34 @@ impl<H: Handler> Connections<H> {
             tracing::debug!(%error, "TCP_NODELAY is refused");
         }
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let Some(address) = self.announced(&mut stream, address).await else { return };
+        if place.is_for(address.ip()) == Err(TooMany) {
+            tracing::debug!(client = %address, "a client has too many connections");
+            return;
+        }
         match transport {
             Transport::Plain => self.plain(stream, address).await,
-            Transport::Tls(config) => self.tls(stream, address, config).await,
+            Transport::Tls(tls) => self.tls(stream, address, &tls).await,
+        }
+    }
+
+    /// Who is at the other end: where that is a proxy that has to say for whom it connects, whoever it says. `None`
+    /// where it does not, in the time of a handshake.
+    async fn announced(&self, stream: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
+        if !self.shared.announcers.trust(peer.ip()) {
+            return Some(peer);
+        }
+        let header = proxy_protocol::read(stream);
+        match tokio::time::timeout(self.shared.limits.handshake_timeout, header).await {
+            Ok(Ok(client)) => Some(client.unwrap_or(peer)),
+            Ok(Err(error)) => {
+                tracing::debug!(proxy = %peer, "a connection of a proxy is closed: {error}");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(proxy = %peer, "a connection of a proxy is closed: its PROXY header took too long");
+                None
+            }
         }
     }
 }

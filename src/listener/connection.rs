@@ -14,15 +14,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use super::accept::{Ending, Shared};
 use super::patience::{Watch, Watched};
 use super::streams::{Paced, Resets, Streams};
-use super::{Handler, Peer};
+use super::tls::Opened;
+use super::{Handler, Handshake, Peer, Tls};
 use crate::config::Limits;
 use crate::http::{Body, Scheme};
 
@@ -54,20 +53,25 @@ impl<H: Handler> Connections<H> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.http1(stream, Peer { address, scheme: Scheme::Http }).await;
+        self.http1(stream, Peer { address, scheme: Scheme::Http, handshake: Handshake::None }).await;
     }
 
-    /// Serves what the handshake agrees on.
-    pub(super) async fn tls(self, stream: TcpStream, address: SocketAddr, config: Arc<ServerConfig>) {
-        let handshake = TlsAcceptor::from(config).accept(stream);
-        let Ok(Ok(stream)) = tokio::time::timeout(self.shared.limits.handshake_timeout, handshake).await
-        else {
+    /// Serves what the handshake agrees on; or HTTP/1 where there is none, because somebody typed `http:` before the
+    /// address.
+    pub(super) async fn tls(self, stream: TcpStream, address: SocketAddr, tls: &Tls) {
+        // Boxed, so that a connection takes what its own protocol needs and not what the others would.
+        let opening = Box::pin(tls.open(stream));
+        let opened = tokio::time::timeout(self.shared.limits.handshake_timeout, opening).await;
+        let Ok(Ok(opened)) = opened else {
             tracing::debug!(client = %address, "a TLS handshake failed or took too long");
             return;
         };
-        let peer = Peer { address, scheme: Scheme::Https };
+        let (stream, handshake) = match opened {
+            Opened::Tls(stream, handshake) => (stream, handshake),
+            Opened::Plain(stream) => return Box::pin(self.plain(stream, address)).await,
+        };
+        let peer = Peer { address, scheme: Scheme::Https, handshake };
         match stream.get_ref().1.alpn_protocol() {
-            // Boxed, so that a connection takes what its own protocol needs and not what the other would.
             Some(b"h2") => Box::pin(self.http2(stream, peer)).await,
             _ => Box::pin(self.http1(stream, peer)).await,
         }

@@ -19,8 +19,13 @@ pub struct Doorkeeper {
 #[derive(Debug)]
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
-    client: Option<(IpAddr, Doorkeeper)>,
+    door: Doorkeeper,
+    client: Option<IpAddr>,
 }
+
+/// A client has as many connections as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooMany;
 
 impl Doorkeeper {
     /// For so many connections, and so many from one client.
@@ -34,21 +39,30 @@ impl Doorkeeper {
         Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// A place for a connection from `client`; `None` where it has as many as it may.
-    pub(super) fn admit(&self, permit: OwnedSemaphorePermit, client: IpAddr) -> Option<Place> {
-        let Some(most) = self.per_client else { return Some(Place { _permit: permit, client: None }) };
-        let client = one_client(client);
-        let mut clients = self.clients();
-        let count = clients.entry(client).or_default();
-        if *count >= most.get() {
-            return None;
-        }
-        *count += 1;
-        Some(Place { _permit: permit, client: Some((client, self.clone())) })
+    /// A place for a connection of nobody known so far.
+    pub(super) fn admit(&self, permit: OwnedSemaphorePermit) -> Place {
+        Place { _permit: permit, door: self.clone(), client: None }
     }
 
     fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Counts it as one of `client`'s.
+    pub(super) fn is_for(&mut self, client: IpAddr) -> Result<(), TooMany> {
+        let Some(most) = self.door.per_client else { return Ok(()) };
+        let client = one_client(client);
+        let mut clients = self.door.clients();
+        let count = clients.entry(client).or_default();
+        if *count >= most.get() {
+            return Err(TooMany);
+        }
+        *count += 1;
+        drop(clients);
+        self.client = Some(client);
+        Ok(())
     }
 }
 
@@ -62,8 +76,8 @@ fn one_client(address: IpAddr) -> IpAddr {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some((client, door)) = self.client.take() else { return };
-        let mut clients = door.clients();
+        let Some(client) = self.client.take() else { return };
+        let mut clients = self.door.clients();
         if let Some(count) = clients.get_mut(&client) {
             *count -= 1;
             if *count == 0 {
@@ -82,7 +96,10 @@ mod tests {
         let door = Doorkeeper::new(10, NonZeroUsize::new(2));
         let from = |address: &'static str| {
             let door = door.clone();
-            async move { door.admit(door.room().await, address.parse().unwrap()) }
+            async move {
+                let mut place = door.admit(door.room().await);
+                place.is_for(address.parse().unwrap()).ok().map(|()| place)
+            }
         };
         let (one, two) = (from("2001:db8::1").await, from("2001:db8::2").await);
         assert!(one.is_some() && two.is_some());

@@ -5,6 +5,7 @@ mod certificates;
 mod connection;
 mod doorkeeper;
 mod patience;
+mod proxy_protocol;
 mod self_signed;
 mod sockets;
 mod streams;
@@ -22,7 +23,7 @@ pub use certificates::{CertificateError, Certificates, fingerprint};
 pub use doorkeeper::Doorkeeper;
 pub use self_signed::{SelfSignedError, self_signed};
 pub use sockets::{BindError, bind};
-pub use tls::server_config;
+pub use tls::{Tls, TlsSetupError};
 pub use unix::{BindSocketError, LocalSocket, bind_local};
 
 use crate::http::{Body, Scheme};
@@ -41,4 +42,17 @@ pub struct Peer {
     pub address: SocketAddr,
     /// What it speaks.
     pub scheme: Scheme,
+    /// What was asked of it when the connection was made.
+    pub handshake: Handshake,
+}
+
+/// What a connection's handshake asked of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// There was none.
+    None,
+    /// Nothing but to check our certificate.
+    Open,
+    /// A certificate of its own (`tls.client_auth`).
+    ClientCertificate,
 }

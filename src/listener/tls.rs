@@ -1,32 +1,146 @@
-//! What TLS is like on our side: versions, ciphers, ALPN, resumption.
+//! What TLS is like on our side: versions, ciphers, ALPN, resumption, and whom we ask for a certificate.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
-use rustls::server::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{Acceptor, ServerConfig, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, SupportedProtocolVersion};
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::Certificates;
-use crate::config::TlsVersion;
+use super::{Certificates, Handshake};
+use crate::base::pem::{self, PemFileError};
+use crate::config::{self, ClientAuth, ClientAuthMode, TlsVersion};
 
 /// TLS for all https listeners: HTTP/2 or HTTP/1.1 by ALPN, tickets under keys of this process alone, no early
 /// data.
-///
-/// # Errors
-/// Where the library has no randomness for the tickets' keys.
-pub fn server_config(
-    certificates: Certificates,
+#[derive(Debug)]
+pub struct Tls {
+    open: Arc<ServerConfig>,
+    guarded: Option<Guarded>,
+}
+
+/// The hosts whose clients are asked for a certificate. Their tickets are under keys of their own: a session of another
+/// host is never resumed here.
+#[derive(Debug)]
+struct Guarded {
+    config: Arc<ServerConfig>,
+    policy: ClientAuth,
+}
+
+/// TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsSetupError {
+    /// The library has no randomness for the tickets' keys.
+    #[error("cannot set up TLS: {0}")]
+    Library(#[from] rustls::Error),
+    /// `ca` or `crl` cannot be read, or holds something else.
+    #[error(transparent)]
+    File(#[from] PemFileError),
+    /// `ca` holds a certificate that is no authority's.
+    #[error("{}: {source} (tls.client_auth.ca holds the certificates of authorities)", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What the library says.
+        source: rustls::Error,
+    },
+    /// Clients cannot be verified by what the files hold.
+    #[error("tls.client_auth cannot be set up: {0} (check its ca and crl)")]
+    Verifier(#[from] VerifierBuilderError),
+}
+
+/// How a connection to a TLS listener begins.
+pub(super) enum Opened {
+    /// As it should.
+    Tls(Box<TlsStream<TcpStream>>, Handshake),
+    /// With a request in the clear.
+    Plain(TcpStream),
+}
+
+impl Tls {
+    /// TLS with these certificates, by `[tls]`.
+    ///
+    /// # Errors
+    /// Where a file that it names cannot be used.
+    pub fn new(certificates: Certificates, section: &config::Tls) -> Result<Self, TlsSetupError> {
+        let certificates = Arc::new(certificates);
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let configured = |verifier| server_config(&certificates, section.min_version, &provider, verifier);
+        let guarded = match &section.client_auth {
+            Some(policy) => {
+                let config = configured(verifier(policy, &provider)?)?;
+                Some(Guarded { config, policy: policy.clone() })
+            }
+            None => None,
+        };
+        Ok(Self { open: configured(WebPkiClientVerifier::no_client_auth())?, guarded })
+    }
+
+    /// Does the handshake.
+    pub(super) async fn open(&self, stream: TcpStream) -> io::Result<Opened> {
+        let mut first = [0];
+        stream.peek(&mut first).await?;
+        // A handshake begins with a byte that is no character (RFC 8446 §5.1), and a request with one.
+        if first[0].is_ascii_graphic() {
+            return Ok(Opened::Plain(stream));
+        }
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let (config, handshake) = self.choose(begun.client_hello().server_name());
+        let stream = begun.into_stream(Arc::clone(config)).await?;
+        Ok(Opened::Tls(Box::new(stream), handshake))
+    }
+
+    fn choose(&self, name: Option<&str>) -> (&Arc<ServerConfig>, Handshake) {
+        match &self.guarded {
+            Some(guarded) if guarded.policy.covers(name) => (&guarded.config, Handshake::ClientCertificate),
+            _ => (&self.open, Handshake::Open),
+        }
+    }
+}
+
+fn server_config(
+    certificates: &Arc<Certificates>,
     min_version: TlsVersion,
+    provider: &Arc<CryptoProvider>,
+    verifier: Arc<dyn ClientCertVerifier>,
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let versions: &[_] = match min_version {
+    let versions: &[&SupportedProtocolVersion] = match min_version {
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
         TlsVersion::Tls13 => &[&TLS13],
     };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let resolver = Arc::clone(certificates);
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(certificates));
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Arc::new(config))
+}
+
+/// Checks a client's chain up to one of `ca`, and each of its certificates by `crl`, whose own time must not be over.
+fn verifier(
+    policy: &ClientAuth,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsSetupError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in pem::certificates(&policy.ca)? {
+        let path = || policy.ca.clone();
+        roots.add(certificate).map_err(|source| TlsSetupError::Authority { path: path(), source })?;
+    }
+    let roots = Arc::new(roots);
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    if let Some(crl) = &policy.crl {
+        builder = builder.with_crls(pem::revocation_lists(crl)?).enforce_revocation_expiration();
+    }
+    if policy.mode == ClientAuthMode::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    Ok(builder.build()?)
 }

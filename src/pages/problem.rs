@@ -78,6 +78,7 @@ const fn heading(problem: Problem) -> &'static str {
         Problem::RequestTimeout => "That took too long",
         Problem::TooManyRequests => "Too many tries",
         Problem::UnknownHost => "Not this site",
+        Problem::Misdirected => "Once more, please",
         Problem::StoreUnavailable | Problem::UpstreamDown => "Back in a moment",
         Problem::LogoutUnavailable => "You are still signed in",
         Problem::RevocationUnavailable => "Not signed out there",
@@ -112,6 +113,9 @@ const fn text(problem: Problem) -> &'static str {
         Problem::TooManyRequests => "Wait for a moment before the next one.",
         Problem::ExpectationFailed => "What was sent expects something that this site does not do.",
         Problem::UnknownHost => "The site that you asked for is not served here. Check the address.",
+        Problem::Misdirected => {
+            "The browser used a connection that was made for another site. Load the page again; if that does not help, restart the browser."
+        }
         Problem::StoreUnavailable => {
             "Right now nobody can check who is signed in. You have not been signed out: try again in a moment."
         }
@@ -153,6 +157,7 @@ const fn action(problem: Problem) -> Option<Action> {
         | Problem::HeadersTooLarge
         | Problem::RequestTimeout
         | Problem::TooManyRequests
+        | Problem::Misdirected
         | Problem::StoreUnavailable
         | Problem::LogoutUnavailable
         | Problem::UpstreamUnreachable

@@ -11,7 +11,7 @@ use super::identity::{IdentityWriter, UnfitForHeader};
 use super::intake::{BodyFault, BodyLimits, Intake, Verdict};
 use super::progress::Progress;
 use crate::config::{HostHeader, ServerUrl};
-use crate::http::{Body, Cleansed, Hop, RequestContext, cleanse, forwarding, hop_by_hop};
+use crate::http::{Body, Cleansed, RequestContext, Way, cleanse, forwarding, hop_by_hop};
 use crate::policy::{OwnCookies, Permit};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,10 +39,8 @@ impl Rewriter {
             headers.insert(CONNECTION, HeaderValue::from_static("TE"));
         }
         self.own_cookies.cut(headers);
-        forwarding::set(
-            headers,
-            &Hop { client: request.client, scheme: request.scheme, authority: &request.authority },
-        );
+        let way = Way { hops: &request.hops, scheme: request.scheme, authority: &request.authority };
+        forwarding::set(headers, &way);
         headers.insert(REQUEST_ID, value(&request.id.to_string()));
         if let Some(session) = permit.session() {
             self.identity.write(headers, session)?;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
+    KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,6 +17,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// An authority and what it has issued, in a folder of its own.
 pub(crate) struct Authority {
@@ -53,6 +57,29 @@ impl Authority {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_after = date_time_ymd(2020, 1, 1);
         self.sign(&format!("{name}-expired"), params)
+    }
+
+    /// The list of those that it has revoked: this one.
+    pub(crate) fn revoke(&self, pair: &Pair) -> PathBuf {
+        let certificate = CertificateDer::from_pem_file(&pair.cert).unwrap();
+        let (_, certificate) = X509Certificate::from_der(&certificate).unwrap();
+        let revoked = RevokedCertParams {
+            serial_number: SerialNumber::from_slice(certificate.raw_serial()),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(2999, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let path = self.folder.path().join("revoked.crl");
+        write(&path, "X509 CRL", list.signed_by(&self.issuer).unwrap().der());
+        path
     }
 
     fn sign(&self, stem: &str, mut params: CertificateParams) -> Pair {

@@ -1,18 +1,20 @@
 //! Clients that send exactly the bytes that they are given, and read what comes back.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::authority::Pair;
 use super::proxy::HOST;
 
 /// No answer of a test takes longer.
@@ -23,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Client {
     address: SocketAddr,
     roots: Arc<RootCertStore>,
+    identity: Option<Pair>,
 }
 
 /// An answer, taken apart.
@@ -95,16 +98,27 @@ impl Client {
     pub(crate) fn new(address: SocketAddr, certificate: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
-        Self { address, roots: Arc::new(roots) }
+        Self { address, roots: Arc::new(roots), identity: None }
+    }
+
+    /// The same, with a certificate of its own.
+    pub(crate) fn who_is(&self, identity: &Pair) -> Self {
+        Self { identity: Some(identity.clone()), ..self.clone() }
     }
 
     fn config(&self, alpn: &[u8]) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(Arc::clone(&self.roots))
-            .with_no_client_auth();
+            .with_root_certificates(Arc::clone(&self.roots));
+        let mut config = match &self.identity {
+            None => config.with_no_client_auth(),
+            Some(Pair { cert, key }) => {
+                let chain = vec![CertificateDer::from_pem_file(cert).unwrap()];
+                config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
+            }
+        };
         config.alpn_protocols = vec![alpn.to_vec()];
         config
     }
@@ -114,6 +128,12 @@ impl Client {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from(HOST).unwrap();
         TlsConnector::from(Arc::new(self.config(alpn))).connect(name, stream).await.unwrap()
+    }
+
+    /// TLS over a connection that is there, for the host `name`.
+    pub(crate) async fn over(&self, stream: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        TlsConnector::from(Arc::new(self.config(b"http/1.1"))).connect(name, stream).await
     }
 
     /// Sends bytes on a connection of their own; returns all that comes back until it is closed.

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::authority::{Authority, Pair};
 use super::client::{Client, Jar};
 use super::upstream::Upstream;
 
@@ -39,7 +40,15 @@ pub(crate) struct Setup {
     store: String,
     secret: String,
     session: String,
+    server: String,
+    identity: Option<Identity>,
     users: String,
+}
+
+/// A certificate, and those who trust it.
+struct Identity {
+    pair: Pair,
+    authority: PathBuf,
 }
 
 /// A proxy in front of `upstream`, with the one route `/` for signed-in users.
@@ -52,6 +61,8 @@ pub(crate) fn proxy(upstream: &Upstream) -> Setup {
         store: "url = \"memory:\"".to_owned(),
         secret: SECRET.to_owned(),
         session: String::new(),
+        server: String::new(),
+        identity: None,
         users: [user(ALICE, &["staff", "admins"]), user(BOB, &["staff"])].concat(),
     }
 }
@@ -107,18 +118,47 @@ impl Setup {
         self
     }
 
+    /// Lines of `[server]`.
+    pub(crate) fn server(mut self, keys: &str) -> Self {
+        self.server = keys.to_owned();
+        self
+    }
+
+    /// Production, with a certificate by `authority`.
+    pub(crate) fn production(mut self, authority: &Authority) -> Self {
+        self.identity = Some(Identity { pair: authority.issue(HOST), authority: authority.bundle() });
+        self
+    }
+
+    /// The lines that tell production from development: the mode, a certificate, and where the secret is.
+    fn mode(&self) -> [String; 3] {
+        match &self.identity {
+            None => [
+                "development".to_owned(),
+                format!("[tls]\nself_signed = [\"{HOST}\", \"localhost\", \"127.0.0.1\"]"),
+                format!("\"{}\"", self.secret),
+            ],
+            Some(Identity { pair: Pair { cert, key }, .. }) => [
+                "production".to_owned(),
+                format!("[[tls.certificate]]\ncert = {cert:?}\nkey = {key:?}"),
+                "{ file = \"session.secret\" }".to_owned(),
+            ],
+        }
+    }
+
     fn text(&self) -> String {
-        let Self { secret, session, store, .. } = self;
+        let Self { session, store, server, .. } = self;
+        let [mode, tls, secret] = self.mode();
         let routes = if self.routes.is_empty() {
             "[[route]]\nupstream = \"app\"\n".to_owned()
         } else {
             self.routes.join("\n")
         };
         format!(
-            "mode = \"development\"\n\
-             [server]\nhttps = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n\
-             [tls]\nself_signed = [\"{HOST}\", \"localhost\", \"127.0.0.1\"]\n\
-             [session]\nsecret = \"{secret}\"\n{session}\n\
+            "mode = \"{mode}\"\n\
+             [server]\nhttps = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nshutdown_grace = \"5s\"\n{server}\n\
+             {tls}\n\
+             [session]\nsecret = {secret}\n{session}\n\
              [session.store]\n{store}\n\
              {sections}\n{routes}\n",
             sections = self.sections.join("\n"),
@@ -130,6 +170,7 @@ impl Setup {
         let path = self.folder.path().join("proxy.toml");
         std::fs::write(&path, self.text()).unwrap();
         std::fs::write(self.folder.path().join("users.toml"), &self.users).unwrap();
+        std::fs::write(self.folder.path().join("session.secret"), &self.secret).unwrap();
         path
     }
 
@@ -149,14 +190,17 @@ impl Setup {
         let app = App::build(&config, &world)?;
         let (https, http) = (app.https_addresses().unwrap()[0], app.http_addresses().unwrap()[0]);
         let admin = app.admin_addresses().unwrap()[0];
+        let plain = app.plain_addresses().unwrap().first().copied();
         let metrics = Arc::clone(app.metrics());
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
         let running = tokio::spawn(app.run(stop.clone(), hurry.clone()));
-        let certificate = self.folder.path().join(format!("certs/{HOST}.crt"));
+        let made = self.folder.path().join(format!("certs/{HOST}.crt"));
+        let certificate = self.identity.as_ref().map_or(made, |identity| identity.authority.clone());
         Ok(Proxy {
             https,
             http,
             admin,
+            plain,
             clock,
             metrics,
             stop,
@@ -179,6 +223,8 @@ pub(crate) struct Proxy {
     pub(crate) http: SocketAddr,
     /// Where the admin listener answers.
     pub(crate) admin: SocketAddr,
+    /// Where it serves in the clear, if it does.
+    pub(crate) plain: Option<SocketAddr>,
     /// Its time.
     pub(crate) clock: ClockHand,
     /// What it counts.

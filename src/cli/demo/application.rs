@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
-use crate::http::Body;
+use crate::http::{Body, TrustedProxies};
 use crate::listener::{BindError, Doorkeeper, Ending, Handler, Listener, Peer, Shared, Transport, bind};
 use crate::pages::{DemoPage, Header};
 use crate::telemetry::Metrics;
@@ -41,7 +41,8 @@ impl Application {
         let metrics = Arc::new(Metrics::new());
         let limits = Limits::default();
         let door = Doorkeeper::new(limits.connections, None);
-        let shared = Shared { limits, door, tasks: tasks.clone(), metrics };
+        let announcers = TrustedProxies::default();
+        let shared = Shared { limits, door, announcers, tasks: tasks.clone(), metrics };
         Ok(Self { listener: Listener::new(socket, Transport::Plain, shared), tasks })
     }
 

@@ -1,0 +1,191 @@
+//! Where a request comes from, as far as trusted proxies say (RFC 7239, and the headers from before it).
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, header};
+
+use super::forwarded::{self, BadForwarded, Element};
+use super::{Scheme, TrustedProxies};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// So many hops are told upstream at most; nobody has more proxies than that.
+const MAX_HOPS: usize = 32;
+
+/// Where a request comes from, as far as is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who sent it: the right-most hop that is no trusted proxy, or the last that is known.
+    pub client: IpAddr,
+    /// What the client sent it by.
+    pub scheme: Scheme,
+    /// What upstreams are told of the way: each hop's address, the one that connected to us last.
+    pub hops: Vec<IpAddr>,
+}
+
+/// Why what a trusted proxy says is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadForwarding {
+    /// `Forwarded` is not what RFC 7239 says it is.
+    #[error(transparent)]
+    Syntax(#[from] BadForwarded),
+    /// Both families of headers are there and name different clients or schemes: the proxy sets one of them, and the
+    /// other is a client's.
+    #[error("Forwarded and X-Forwarded-* disagree")]
+    Disagreeing,
+}
+
+impl Arrival {
+    /// From `peer` itself.
+    pub fn direct(peer: IpAddr, scheme: Scheme) -> Self {
+        Self { client: peer, scheme, hops: vec![peer] }
+    }
+
+    /// From `peer`, by `scheme`; or, where it is trusted, from wherever its headers say.
+    ///
+    /// # Errors
+    /// Where a trusted proxy's word can be read in two ways.
+    pub fn of(
+        headers: &HeaderMap,
+        peer: IpAddr,
+        scheme: Scheme,
+        trusted: &TrustedProxies,
+    ) -> Result<Self, BadForwarding> {
+        if !trusted.trust(peer) {
+            return Ok(Self::direct(peer, scheme));
+        }
+        let proto = x_forwarded_proto(headers);
+        let old = Claim::of_x_forwarded_for(headers).map(|claim| claim.judged(peer, trusted));
+        let new = Claim::of_forwarded(headers)?.map(|claim| claim.judged(peer, trusted));
+        if let (Some(old), Some(new)) = (&old, &new)
+            && old.client != new.client
+        {
+            return Err(BadForwarding::Disagreeing);
+        }
+        let said = match (new.as_ref().and_then(|new| new.scheme), proto) {
+            (Some(new), Some(old)) if new != old => return Err(BadForwarding::Disagreeing),
+            (new, old) => new.or(old),
+        };
+        let scheme = said.unwrap_or(scheme);
+        Ok(match old.or(new) {
+            Some(Verdict { client, hops, .. }) => Self { client, scheme, hops },
+            None => Self::direct(peer, scheme),
+        })
+    }
+}
+
+/// What one family of headers says.
+struct Claim {
+    /// From the first hop to the last; without an address where that is not told or cannot be read.
+    hops: Vec<Element>,
+}
+
+/// What is believed of it.
+struct Verdict {
+    client: IpAddr,
+    scheme: Option<Scheme>,
+    hops: Vec<IpAddr>,
+}
+
+impl Claim {
+    /// `None` where there is no such header.
+    fn of_x_forwarded_for(headers: &HeaderMap) -> Option<Self> {
+        if !headers.contains_key(X_FORWARDED_FOR) {
+            return None;
+        }
+        let lines = headers.get_all(X_FORWARDED_FOR).iter();
+        let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        let client = |item: &[u8]| str::from_utf8(item.trim_ascii()).ok().and_then(forwarded::node);
+        Some(Self { hops: items.map(|item| Element { client: client(item), scheme: None }).collect() })
+    }
+
+    /// `None` where there is no such header.
+    fn of_forwarded(headers: &HeaderMap) -> Result<Option<Self>, BadForwarded> {
+        if !headers.contains_key(header::FORWARDED) {
+            return Ok(None);
+        }
+        let mut hops = Vec::new();
+        for line in headers.get_all(header::FORWARDED) {
+            hops.extend(forwarded::parse(line.as_bytes())?);
+        }
+        Ok(Some(Self { hops }))
+    }
+
+    /// Walks from the right past trusted proxies. What a hop says of the one before it counts only while every hop so
+    /// far is trusted; what cannot be read ends the walk at the last hop that is known.
+    fn judged(self, peer: IpAddr, trusted: &TrustedProxies) -> Verdict {
+        let mut verdict = Verdict { client: peer, scheme: None, hops: vec![peer] };
+        let mut walking = true;
+        for Element { client, scheme } in self.hops.into_iter().rev().take(MAX_HOPS - 1) {
+            if walking {
+                verdict.scheme = scheme;
+            }
+            let Some(client) = client else { break };
+            if walking {
+                verdict.client = client;
+                walking = trusted.trust(client);
+            }
+            verdict.hops.push(client);
+        }
+        verdict.hops.reverse();
+        verdict
+    }
+}
+
+/// One line with one scheme; a list says nothing, for nobody knows which of them is whose.
+fn x_forwarded_proto(headers: &HeaderMap) -> Option<Scheme> {
+    let mut lines = headers.get_all(X_FORWARDED_PROTO).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    Scheme::parse(line.as_bytes().trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    /// What is believed of a line of the fixture.
+    fn judged(trusted: &TrustedProxies, lines: &str) -> String {
+        let mut headers = HeaderMap::new();
+        let mut peer = "10.0.0.1".parse().unwrap();
+        for line in lines.split(" | ") {
+            let (name, value) = line.split_once(": ").unwrap();
+            if name == "peer" {
+                peer = value.parse().unwrap();
+            } else {
+                let name: HeaderName = name.parse().unwrap();
+                headers.append(name, HeaderValue::from_str(value).unwrap());
+            }
+        }
+        match Arrival::of(&headers, peer, Scheme::Http, trusted) {
+            Err(_) => "400".to_owned(),
+            Ok(arrival) => {
+                let hops: Vec<String> = arrival.hops.iter().map(ToString::to_string).collect();
+                format!("{} {} {}", arrival.client, arrival.scheme.as_str(), hops.join(","))
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_believed_is_what_the_list_of_attacks_says() {
+        let networks = ["10.0.0.0/8", "2001:db8:1::/48"].map(|network| network.parse().unwrap());
+        let trusted = TrustedProxies::new(networks.to_vec());
+        let fixture = include_str!("../../tests/fixtures/forwarding.txt");
+        let mut lines = fixture.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        while let Some(case) = lines.next() {
+            let expected = lines.next().unwrap().strip_prefix("  → ").unwrap();
+            assert_eq!(judged(&trusted, case), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_longest_chain_is_cut() {
+        let trusted = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let chain = ["10.0.0.2"; 1000].join(",");
+        let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_str(&chain).unwrap())]);
+        let arrival = Arrival::of(&headers, "10.0.0.1".parse().unwrap(), Scheme::Http, &trusted).unwrap();
+        assert_eq!(arrival.hops.len(), MAX_HOPS);
+    }
+}
