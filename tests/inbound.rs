@@ -1,9 +1,12 @@
 //! What comes in: whose word on it is believed, and by which ways it may come.
 
 mod client_auth;
+mod decisions;
 mod forwarding;
+mod http2;
 mod plain;
 mod proxy_protocol;
+mod smuggling;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -48,4 +51,24 @@ fn last_client(proxy: &Proxy) -> String {
     let log = proxy.access_log();
     let line: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
     line["client"].as_str().unwrap_or_else(|| panic!("{line}")).to_owned()
+}
+
+/// The bytes that a line of a fixture writes with `\r`, `\n`, `\t` and `\xHH`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((before, escape)) = rest.split_once('\\') {
+        bytes.extend(before.as_bytes());
+        let (byte, length) = match escape.as_bytes()[0] {
+            b'r' => (b'\r', 1),
+            b'n' => (b'\n', 1),
+            b't' => (b'\t', 1),
+            b'x' => (u8::from_str_radix(&escape[1..3], 16).unwrap(), 3),
+            other => panic!("no such escape: {other}"),
+        };
+        bytes.push(byte);
+        rest = &escape[length..];
+    }
+    bytes.extend(rest.as_bytes());
+    bytes
 }

@@ -28,6 +28,7 @@ mod redis_conf;
 mod retries;
 mod rotation;
 mod secure_upstreams;
+mod security_rows;
 mod session;
 mod sessions_api;
 mod sessions_cli;

@@ -1,0 +1,45 @@
+//! Every attack of the security plan has its line in `fixtures/security-rows.txt`, and every test that is named there
+//! exists.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+const ROWS: &str = include_str!("fixtures/security-rows.txt");
+
+/// The rows of the plan: the class, and its numbers.
+const PLAN: [(&str, &[u32]); 6] = [
+    ("H", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+    ("PA-", &[1, 2, 3, 4, 5, 6, 7, 10, 11, 12]),
+    ("ID-", &[1, 2, 3, 4, 6, 7, 8, 9, 11]),
+    ("SM-", &[1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 14, 15]),
+    ("DG-", &[1, 2, 5, 6, 7, 8, 9, 10, 11]),
+    ("DS-", &[1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 14]),
+];
+
+fn rows() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    ROWS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
+        let (row, tests) = line.split_once(' ').unwrap_or_else(|| panic!("no test for {line}"));
+        (row, tests.split(' ').collect())
+    })
+}
+
+#[test]
+fn every_row_of_the_plan_has_one_line() {
+    let plan: Vec<String> = PLAN
+        .iter()
+        .flat_map(|(class, numbers)| numbers.iter().map(move |number| format!("{class}{number}")))
+        .collect();
+    assert_eq!(rows().map(|(row, _)| row).collect::<Vec<_>>(), plan);
+}
+
+#[test]
+fn every_test_that_holds_a_row_exists() {
+    let listed = Command::new(std::env::current_exe().unwrap()).arg("--list").output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let tests: BTreeSet<&str> = listed.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    for (row, named) in rows() {
+        for test in named.into_iter().filter(|test| *test != "-") {
+            assert!(tests.contains(test), "{row}: there is no {test}");
+        }
+    }
+}
