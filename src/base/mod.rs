@@ -5,6 +5,7 @@ pub mod clock;
 pub mod duration;
 pub mod handle;
 pub mod identity;
+pub mod lock;
 pub mod pem;
 pub mod random;
 pub mod request_id;

@@ -8,7 +8,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::base::clock::Stopwatch;
+use crate::base::lock::lock;
 use crate::config::Limits;
 
 /// What is known of a connection's pace. Cloned into its stream and its requests.
@@ -116,7 +117,7 @@ impl Watch {
     }
 
     fn wake(&self) {
-        if let Some(waker) = locked(&self.0.changed).take() {
+        if let Some(waker) = lock(&self.0.changed).take() {
             waker.wake();
         }
     }
@@ -156,7 +157,7 @@ impl Watch {
     /// Ends when the answer under way is to be broken off. An answer that begins wakes nobody: this is to be polled
     /// whenever the requests have been.
     pub(super) async fn cut_off(&self) {
-        poll_fn(|context| match &mut *locked(&self.0.cut_off) {
+        poll_fn(|context| match &mut *lock(&self.0.cut_off) {
             Some(over) => over.as_mut().poll(context),
             None => Poll::Pending,
         })
@@ -166,15 +167,11 @@ impl Watch {
     /// Ends when the deadline is no longer `known`.
     async fn changed(&self, known: Option<u64>, limits: &Limits) {
         poll_fn(|context| {
-            *locked(&self.0.changed) = Some(context.waker().clone());
+            *lock(&self.0.changed) = Some(context.waker().clone());
             if self.deadline(limits).map(|(at, _)| at) == known { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A request that is under way.
@@ -184,14 +181,14 @@ pub(super) struct InRequest(Watch);
 impl InRequest {
     /// Its answer is to be broken off at `over`.
     pub(super) fn cut_off_at(&self, over: CancellationToken) {
-        *locked(&self.0.0.cut_off) = Some(Box::pin(over.cancelled_owned()));
+        *lock(&self.0.0.cut_off) = Some(Box::pin(over.cancelled_owned()));
     }
 }
 
 impl Drop for InRequest {
     fn drop(&mut self) {
         let state = &self.0.0;
-        *locked(&state.cut_off) = None;
+        *lock(&state.cut_off) = None;
         state.idle_since.store(self.0.now(), Ordering::SeqCst);
         state.requests.fetch_sub(1, Ordering::SeqCst);
         self.0.wake();

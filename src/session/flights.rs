@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::SetOnce;
 
 use crate::base::handle::Handle;
+use crate::base::lock::lock;
 
 /// Sessions are spread over so many locks.
 const SHARDS: usize = 16;
@@ -62,7 +63,7 @@ impl<T> Flights<T> {
     fn shard(&self, handle: &Handle) -> MutexGuard<'_, HashMap<Handle, Arc<Flight<T>>>> {
         let shard = usize::from(handle.as_bytes()[0]) % SHARDS;
         // Whole between any two statements, so a panic elsewhere poisons nothing.
-        self.0[shard].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0[shard])
     }
 }
 

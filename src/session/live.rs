@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +11,7 @@ use super::Session;
 use super::touch::Notices;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
+use crate::base::lock::lock;
 use crate::telemetry::{Counted, Metrics};
 
 /// Sessions are spread over so many locks.
@@ -144,7 +145,7 @@ impl Riders {
     /// The session may be over; who rides on it waits for somebody to look.
     pub(super) fn changed(&self, handle: &Handle) {
         if self.shard(handle).contains_key(handle) {
-            locked(&self.changed).insert(*handle);
+            lock(&self.changed).insert(*handle);
             self.word.notify_one();
         }
     }
@@ -152,14 +153,14 @@ impl Riders {
     /// The sessions that have changed, as soon as there are any.
     pub(super) async fn word(&self) -> HashSet<Handle> {
         self.word.notified().await;
-        std::mem::take(&mut *locked(&self.changed))
+        std::mem::take(&mut *lock(&self.changed))
     }
 
     /// The sessions that are ridden on, and their absolute ends.
     pub(super) fn sessions(&self) -> Vec<(Handle, Timestamp)> {
         let mut sessions = Vec::new();
         for shard in &self.sessions {
-            let shard = locked(shard);
+            let shard = lock(shard);
             let alive = shard.iter().filter(|(_, ridden)| !ridden.over.is_cancelled());
             sessions.extend(alive.map(|(handle, ridden)| (*handle, ridden.ends_at)));
         }
@@ -167,15 +168,11 @@ impl Riders {
     }
 
     fn shard(&self, handle: &Handle) -> MutexGuard<'_, HashMap<Handle, Ridden>> {
-        locked(&self.sessions[usize::from(handle.as_bytes()[0]) % SHARDS])
+        lock(&self.sessions[usize::from(handle.as_bytes()[0]) % SHARDS])
     }
 }
 
 /// Whole between any two statements, so a panic elsewhere poisons nothing.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,7 +194,7 @@ mod tests {
         for session in sessions.iter().cycle().take(1_000) {
             riders.leave(&session.handle);
         }
-        assert!(riders.sessions.iter().all(|shard| locked(shard).is_empty()));
+        assert!(riders.sessions.iter().all(|shard| lock(shard).is_empty()));
     }
 
     #[test]
@@ -219,6 +216,6 @@ mod tests {
             riders.changed(&session(n).handle);
         }
         assert_eq!(riders.word().await, HashSet::from([session(1).handle]));
-        assert!(locked(&riders.changed).is_empty());
+        assert!(lock(&riders.changed).is_empty());
     }
 }

@@ -11,9 +11,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Answer, Cursor, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch, Transition, Trouble,
-    Unavailable, lock,
+    Unavailable,
 };
 use crate::base::handle::Handle;
+use crate::base::lock::lock;
 use crate::base::random::Random;
 
 /// So many failures in a row mean that it is away. One may be a connection that was cut.

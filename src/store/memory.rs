@@ -8,10 +8,11 @@ use std::sync::Mutex;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
+use crate::base::lock::lock;
 
 use super::{
     Answer, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch,
-    Transition, lock, swapped,
+    Transition, swapped,
 };
 
 /// Below this many entries a sweep is not worth its walk.

@@ -14,7 +14,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 pub use breaker::Breaker;
 pub use file::FileError;
@@ -310,9 +310,4 @@ fn around_digits(record: &[u8], offset: usize) -> Option<[&[u8]; 3]> {
     let (before, rest) = record.split_at_checked(offset)?;
     let (digits, after) = rest.split_at_checked(DIGITS)?;
     Some([before, digits, after])
-}
-
-/// What these locks guard is whole between any two statements, so a panic elsewhere poisons nothing.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

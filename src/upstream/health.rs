@@ -1,9 +1,10 @@
 //! Whether a server is in: by what its checks say, and by what becomes of requests.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::base::clock::Stopwatch;
+use crate::base::lock::lock;
 use crate::config;
 use crate::telemetry::ServerGauge;
 
@@ -155,7 +156,7 @@ impl Health {
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One server's connections: those that wait for a request, and the requests that wait for one.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
@@ -12,6 +12,7 @@ use super::error::ForwardError;
 use super::health::Health;
 use super::http2::{Shared, Stream};
 use crate::base::clock::Stopwatch;
+use crate::base::lock::lock;
 use crate::config::{PoolBounds, ServerScheme};
 
 /// How long a connection that has just ended an answer may take to be ready for the next request. Longer, and
@@ -184,10 +185,6 @@ impl Pool {
     fn locked(&self) -> MutexGuard<'_, Vec<Idle>> {
         lock(&self.idle)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn is_ready_in_a_moment(connection: &mut Own) -> bool {

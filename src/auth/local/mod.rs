@@ -7,7 +7,7 @@ mod htpasswd;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,7 @@ pub use file::UsersFileError;
 use super::password::{Check, Cost, PasswordQueue};
 use super::{AuthError, Refusal};
 use crate::base::identity::{Account, Identity};
+use crate::base::lock::lock;
 use crate::base::secret::Secret;
 use crate::config::LocalAuth;
 use file::{User, UsersFile};
@@ -63,7 +64,7 @@ impl LocalUsers {
     /// Where it is no good now: the users stay as they were. It is not looked at again before it changes.
     pub fn reload_if_changed(&self) -> Result<bool, UsersFileError> {
         let now = version(&self.path).ok();
-        let mut last = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.version);
         if *last == now {
             return Ok(false);
         }

@@ -16,7 +16,8 @@ use super::tables::{self, Survey, Tables};
 use super::trouble::Shared;
 use crate::base::clock::Clock;
 use crate::base::handle::Handle;
-use crate::store::{Changes, Touch, lock};
+use crate::base::lock::lock;
+use crate::store::{Changes, Touch};
 
 /// What a file system must take before a transaction is tried again.
 const TRIAL: usize = 1024 * 1024;

@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::base::secret::Secret;
 use crate::config::{RedisUrl, Store};
 
-use crate::store::lock;
+use crate::base::lock::lock;
 use crate::store::tether::{Mooring, Tether};
 
 use super::dial::{Patience, Stream, Way};

@@ -13,8 +13,8 @@ use tokio::sync::SetOnce;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::base::lock::lock;
 use crate::base::random::Random;
-use crate::store::lock;
 use crate::store::tether::Tether;
 
 use super::connect::{Connection, Connector, Verdict};

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use crate::base::handle::Handle;
-use crate::store::lock;
+use crate::base::lock::lock;
 
 /// What a failover loses is seconds old; this is far more.
 const REMEMBERED: usize = 100_000;

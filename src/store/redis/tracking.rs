@@ -8,8 +8,9 @@ use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisResult, Value, cmd};
 
 use super::keys::Keys;
+use crate::base::lock::lock;
+use crate::store::Changes;
 use crate::store::tether::Mooring;
-use crate::store::{Changes, lock};
 
 /// Who hears of changes.
 #[derive(Clone, Debug)]

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::base::lock::lock;
 use crate::config::RedisEndpoint;
-use crate::store::lock;
 use crate::store::redis::dial::{Patience, Transport};
 use crate::store::redis::node::{Node, Plan, Scanned};
 use crate::store::redis::pool::Order;
