@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod findings;
 mod json;
 mod lines;
 mod logs;
@@ -9,6 +10,7 @@ mod metrics;
 
 pub use access::{Access, AccessLog};
 pub use audit::{Audit, Event, Facts};
+pub use findings::{Finding, FindingReport, Findings, Outcome, Policy};
 pub use json::{plain, pretty};
 pub use lines::{Captured, Lines};
 pub use logs::{Format, Logs};
