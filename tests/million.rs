@@ -15,6 +15,7 @@ use foregate::base::secret::Secret;
 use foregate::base::signed::Secrets;
 use foregate::config::{self, Config, Environment};
 use foregate::http::{Authority, RequestContext, RequestKind, Scheme, Target};
+use foregate::listener::PassedSockets;
 use foregate::session::{Directory, Remember, SessionMemory, Sessions, Surroundings};
 use foregate::store::{
     Answer, Cursor, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch, Transition,
@@ -192,7 +193,8 @@ async fn a_million_sessions_hold_nobody_up() {
     let config = config::load(&path, &environment).unwrap_or_else(|faults| panic!("{faults}")).config;
     let nowhere = Lines::nowhere().unwrap();
     let logs = Logs { main: nowhere.clone(), audit: nowhere, format: Format::Json };
-    let world = World { clock: Clock::system(), random: Random::system(), logs };
+    let passed = PassedSockets::default();
+    let world = World { clock: Clock::system(), random: Random::system(), logs, passed };
     let directory = directory(&config, &world).unwrap();
 
     fill(&redis, &config, 10).await;

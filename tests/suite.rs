@@ -25,6 +25,8 @@ mod own_sessions;
 mod pages;
 mod paths;
 mod redis_conf;
+mod reload;
+mod restart;
 mod retries;
 mod rotation;
 mod secure_upstreams;

@@ -47,6 +47,29 @@ fn the_service_manager_hears_when_it_serves_and_when_it_stops() {
 }
 
 #[test]
+fn the_service_manager_hears_of_a_reload_and_of_one_that_is_refused() {
+    let (folder, socket) = stage();
+    let mut running = start(folder.path(), &[]);
+    let ready = told(&socket);
+    running.signal("HUP");
+    let reloading = told(&socket);
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(told(&socket), ready);
+
+    let path = folder.path().join("proxy.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text + "\n[server.limits]\nconnections = \"many\"\n").unwrap();
+    running.signal("HUP");
+    assert!(told(&socket).starts_with("RELOADING=1\n"));
+    let refused = told(&socket);
+    assert!(refused.starts_with(ready.trim_end()), "it serves as before: {refused}");
+    assert!(refused.contains("the latest reload was refused: proxy.toml:"), "{refused}");
+    assert!(refused.contains("server.limits.connections"), "{refused}");
+    running.signal("TERM");
+    assert_eq!(running.ended(), Some(0));
+}
+
+#[test]
 fn the_watchdog_is_fed_where_the_service_manager_asks_for_it() {
     let (folder, socket) = stage();
     let mut running = start(folder.path(), &[("WATCHDOG_USEC", "20000")]);

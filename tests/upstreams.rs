@@ -107,6 +107,18 @@ async fn a_second_signal_does_not_wait_for_what_is_under_way() {
 }
 
 #[tokio::test]
+async fn after_the_signal_newcomers_are_let_in_while_load_balancers_notice() {
+    let upstream = upstream().await;
+    let delayed = proxy(&upstream).route("/", PUBLIC).server("shutdown_delay = \"1h\"").start();
+    assert_eq!(crate::admin::get(&delayed, "/readyz").await.status, 200);
+    delayed.stop();
+    assert_eq!(crate::admin::get(&delayed, "/readyz").await.status, 503);
+    assert_eq!(delayed.client().get("/", &Jar::default()).await.status, 200);
+    delayed.hurry();
+    delayed.stopped().await;
+}
+
+#[tokio::test]
 async fn a_change_of_the_users_file_takes_effect_by_itself() {
     let upstream = upstream().await;
     let proxy = proxy(&upstream).start();

@@ -11,6 +11,7 @@ mod ready;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -30,12 +31,15 @@ use crate::upstream::Upstreams;
 /// Answers on the admin listener.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    parts: Arc<AdminParts>,
+    current: Arc<CurrentAdmin>,
     entrance: Entrance,
 }
 
+/// What the admin listener tells about at the moment: a reload puts something else in its place.
+pub type CurrentAdmin = ArcSwap<AdminParts>;
+
 /// What the admin listener tells about.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AdminParts {
     /// Where sessions lie.
     pub store: Arc<dyn Store>,
@@ -49,6 +53,8 @@ pub struct AdminParts {
     pub upstreams: Arc<Upstreams>,
     /// Cancelled when the process is to end: it is not ready from then on.
     pub stopping: CancellationToken,
+    /// Why the configuration that was last asked for is not in force; `None`: it is.
+    pub reload_refused: Option<String>,
 }
 
 /// How one gets at it.
@@ -62,11 +68,12 @@ pub enum Entrance {
 
 impl Admin {
     /// The same answers at another entrance.
-    pub fn new(parts: Arc<AdminParts>, entrance: Entrance) -> Self {
-        Self { parts, entrance }
+    pub fn new(current: Arc<CurrentAdmin>, entrance: Entrance) -> Self {
+        Self { current, entrance }
     }
 
     async fn answer(&self, parts: &Parts) -> Response<Body> {
+        let known = self.current.load_full();
         if self.entrance == Entrance::Network && !is_local_name(parts) {
             return text(
                 StatusCode::FORBIDDEN,
@@ -74,7 +81,7 @@ impl Admin {
             );
         }
         if let (Entrance::Socket, Some(path)) = (self.entrance, parts.uri.path().strip_prefix(api::PREFIX)) {
-            return self.parts.api(parts, path).await;
+            return known.api(parts, path).await;
         }
         if !matches!(parts.method, Method::GET | Method::HEAD) {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are taken\n");
@@ -83,8 +90,8 @@ impl Admin {
         }
         match parts.uri.path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => self.parts.readiness().await.into_response(),
-            "/metrics" => metrics(&self.parts.metrics),
+            "/readyz" => known.readiness().await.into_response(),
+            "/metrics" => metrics(&known.metrics),
             _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n"),
         }
     }

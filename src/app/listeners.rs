@@ -1,54 +1,132 @@
 //! Everything that is bound: where users come in, and where the process is asked how it is.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::reload::CertificateWatch;
 use super::{StartError, World};
-use crate::admin::{self, Admin, AdminParts};
-use crate::config::{self, AdminSocket, Config, ProxyProtocol};
+use crate::admin::{self, Admin, CurrentAdmin};
+use crate::config::{self, AdminSocket, Config, ListenAt, ProxyProtocol, StoreUrl};
 use crate::development;
+use crate::gateway::{CurrentGateway, Entrance, Purpose};
 use crate::http::TrustedProxies;
-use crate::listener::{Certificates, Doorkeeper, Ending, Listener, Shared, Tls, Transport, bind, bind_local};
+use crate::listener::{
+    Doorkeeper, Ending, Listener, Neighbours, PassedError, PassedSockets, Shared, Terms, Tls, Transport,
+    bind, bind_local,
+};
 
-/// Everything that is bound.
-#[derive(Debug)]
-pub(super) struct Listeners {
-    pub(super) https: Vec<Listener>,
-    pub(super) http: Vec<Listener>,
-    pub(super) plain: Vec<Listener>,
-    pub(super) admin: Admins,
+/// A way in for the public, as the configuration writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) purpose: Purpose,
+    at: ListenAt,
+    /// Which of the sockets of one name it is, from 0.
+    nth: usize,
 }
 
-impl Listeners {
-    pub(super) fn bind(config: &Config, world: &World, shared: &Shared) -> Result<Self, StartError> {
-        let mut listeners = Self {
-            https: Vec::new(),
-            http: Vec::new(),
-            plain: Vec::new(),
-            admin: Admins::bind(config, shared)?,
+/// A way that is bound, and not served yet.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) way: Way,
+    pub(super) address: SocketAddr,
+    listener: Listener,
+}
+
+/// A way that is served.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) way: Way,
+    pub(super) address: SocketAddr,
+    closed: CancellationToken,
+}
+
+/// All ways that `server` names; those for https come first.
+pub(super) fn ways(server: &config::Server, passed: &PassedSockets) -> Result<Vec<Way>, PassedError> {
+    let lists = [
+        (Purpose::Tls, &server.https),
+        (Purpose::RedirectToHttps, &server.http),
+        (Purpose::Plain, &server.plain),
+    ];
+    let mut ways = Vec::new();
+    for (purpose, at) in
+        lists.into_iter().flat_map(|(purpose, list)| list.iter().map(move |at| (purpose, at)))
+    {
+        let count = match at {
+            ListenAt::Address(_) => 1,
+            ListenAt::Passed(name) => passed.count(name)?,
         };
-        if !config.server.https.is_empty() {
-            let files = development::certificate_files(config, world.clock.now())?;
-            let certificates = Certificates::load(&files).map_err(StartError::Certificates)?;
-            for (name, ends_at) in certificates.ends() {
-                shared.metrics.certificate_ends(&name, ends_at);
-            }
-            let tls = Arc::new(Tls::new(certificates, &config.tls)?);
-            for address in &config.server.https {
-                let transport = Transport::Tls(Arc::clone(&tls));
-                listeners.https.push(Listener::new(bind(*address)?, transport, shared.clone()));
-            }
-        }
-        for address in &config.server.http {
-            listeners.http.push(Listener::new(bind(*address)?, Transport::Plain, shared.clone()));
-        }
-        for address in &config.server.plain {
-            listeners.plain.push(Listener::new(bind(*address)?, Transport::Plain, shared.clone()));
-        }
-        Ok(listeners)
+        ways.extend((0..count).map(|nth| Way { purpose, at: at.clone(), nth }));
     }
+    Ok(ways)
+}
+
+/// Where sockets come from.
+#[derive(Clone, Debug)]
+pub(super) struct Sockets {
+    pub(super) passed: PassedSockets,
+    pub(super) neighbours: Neighbours,
+}
+
+impl Sockets {
+    /// Those of the world; beside other processes only where sessions are the same for all.
+    pub(super) fn new(config: &Config, world: &World) -> Self {
+        let neighbours = match config.session.store.url {
+            StoreUrl::Redis(_) => Neighbours::Welcome,
+            StoreUrl::Memory | StoreUrl::File(_) => Neighbours::Refused,
+        };
+        Self { passed: world.passed.clone(), neighbours }
+    }
+
+    pub(super) fn bind(&self, way: Way, shared: &Shared) -> Result<Bound, StartError> {
+        let transport = if way.purpose == Purpose::Tls { Transport::Tls } else { Transport::Plain };
+        let socket = match &way.at {
+            ListenAt::Address(address) => bind(*address, self.neighbours)?,
+            ListenAt::Passed(name) => self.passed.listen(name, way.nth)?,
+        };
+        let listener = Listener::new(socket, transport, shared.clone());
+        let address = listener.address().map_err(StartError::Address)?;
+        Ok(Bound { way, address, listener })
+    }
+}
+
+impl Bound {
+    /// Accepts until `ending.finish`, or until it is closed.
+    pub(super) fn serve(self, current: &Arc<CurrentGateway>, shared: &Shared, ending: &Ending) -> Served {
+        let closed = ending.finish.child_token();
+        let ending = Ending { finish: closed.clone(), abort: ending.abort.clone() };
+        let entrance = Entrance::new(Arc::clone(current), self.way.purpose);
+        shared.tasks.spawn(self.listener.run(entrance, ending));
+        Served { way: self.way, address: self.address, closed }
+    }
+}
+
+impl Served {
+    /// Accepts nobody any more; its connections finish what they are at.
+    pub(super) fn close(self) {
+        self.closed.cancel();
+    }
+}
+
+/// The port of https for the public: as configured, else that of the first address where it is served.
+pub(super) fn public_port(server: &config::Server, https: Option<SocketAddr>) -> u16 {
+    server.public_port.or(https.map(|address| address.port())).unwrap_or(443)
+}
+
+/// What holds for connections from now on, and where the certificates come from.
+pub(super) fn terms(config: &Config, world: &World) -> Result<(Terms, CertificateWatch), StartError> {
+    let limits = config.server.limits;
+    let announcers = announcers(&config.server);
+    if config.server.https.is_empty() {
+        return Ok((Terms { limits, announcers, tls: None }, CertificateWatch::default()));
+    }
+    let files = development::certificate_files(config, world.clock.now())?;
+    let (certificates, watch) = CertificateWatch::load(files).map_err(StartError::Certificates)?;
+    let tls = Some(Arc::new(Tls::new(certificates, &config.tls)?));
+    Ok((Terms { limits, announcers, tls }, watch))
 }
 
 /// So many connections as the configuration allows, or as the process has descriptors for, if those are fewer: a
@@ -66,7 +144,7 @@ pub(super) fn door(limits: &config::Limits) -> Doorkeeper {
 }
 
 /// Who has to announce for whom it connects.
-pub(super) fn announcers(server: &config::Server) -> TrustedProxies {
+fn announcers(server: &config::Server) -> TrustedProxies {
     match server.proxy_protocol {
         ProxyProtocol::Off => TrustedProxies::default(),
         ProxyProtocol::Required => server.trusted_proxies.clone(),
@@ -95,31 +173,34 @@ pub(super) struct Admins {
 }
 
 impl Admins {
-    fn bind(config: &Config, shared: &Shared) -> Result<Self, StartError> {
+    pub(super) fn bind(config: &Config, neighbours: Neighbours, shared: &Shared) -> Result<Self, StartError> {
         let tasks = TaskTracker::new();
         let door = Doorkeeper::new(ADMIN_CONNECTIONS, None);
-        let announcers = TrustedProxies::default();
-        let shared = Shared { tasks: tasks.clone(), door, announcers, ..shared.clone() };
+        let terms = Arc::new(ArcSwap::from_pointee(Terms::default()));
+        let shared = Shared { tasks: tasks.clone(), door, terms, ..shared.clone() };
         let network = match config.server.admin {
-            Some(address) => Some(Listener::new(bind(address)?, Transport::Plain, shared.clone())),
+            Some(address) => {
+                let socket = bind(address, neighbours)?;
+                Some(Listener::new(socket, Transport::Plain, shared.clone()))
+            }
             None => None,
         };
         let local = match &config.server.admin_socket {
             AdminSocket::Off => None,
-            AdminSocket::At(path) => Some(bind_local(path)?),
-            AdminSocket::Chosen(path) => {
-                bind_local(path).inspect_err(|error| tracing::warn!("{error}; set server.admin_socket")).ok()
-            }
+            AdminSocket::At(path) => Some(bind_local(path, neighbours)?),
+            AdminSocket::Chosen(path) => bind_local(path, neighbours)
+                .inspect_err(|error| tracing::warn!("{error}; set server.admin_socket"))
+                .ok(),
         };
         let local = local.map(|socket| Listener::local(socket, shared));
         Ok(Self { network, local, tasks })
     }
 
     /// Serves until `quiet`.
-    pub(super) async fn run(self, parts: Arc<AdminParts>, quiet: CancellationToken) {
+    pub(super) async fn run(self, current: Arc<CurrentAdmin>, quiet: CancellationToken) {
         let ending = Ending { finish: quiet.clone(), abort: quiet };
         let serve = |listener: Option<Listener>, entrance| {
-            let admin = Admin::new(Arc::clone(&parts), entrance);
+            let admin = Admin::new(Arc::clone(&current), entrance);
             let ending = ending.clone();
             async move {
                 if let Some(listener) = listener {

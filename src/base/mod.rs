@@ -3,6 +3,7 @@
 pub mod base64url;
 pub mod clock;
 pub mod duration;
+pub mod file_version;
 pub mod handle;
 pub mod identity;
 pub mod lock;

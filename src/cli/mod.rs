@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::base::random::Random;
-use crate::config::{self, Environment, Loaded};
+use crate::config::{self, Environment, Faults, Loaded};
 use crate::development::new_secret;
 use output::{complain, say};
 
@@ -139,13 +139,31 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+struct ConfigSource {
+    path: PathBuf,
+    environment: Environment,
+}
+
 impl ConfigFlag {
+    /// Where the configuration is; `None` where there is none.
+    fn source(&self, environment: &Environment) -> Option<ConfigSource> {
+        let path = config::find(self.file.as_deref(), environment)?;
+        Some(ConfigSource { path, environment: environment.clone() })
+    }
+
     /// The configuration; where it cannot be used, says why on standard error.
     fn load(&self, environment: &Environment) -> Result<Loaded, Exit> {
-        let Some(path) = config::find(self.file.as_deref(), environment) else {
-            return Err(complain(NO_CONFIGURATION));
-        };
-        config::load(&path, environment).map_err(complain)
+        let source = self.source(environment).ok_or_else(|| complain(NO_CONFIGURATION))?;
+        source.read().map_err(complain)
+    }
+}
+
+impl ConfigSource {
+    /// What it says now.
+    fn read(&self) -> Result<Loaded, Faults> {
+        config::load(&self.path, &self.environment)
     }
 }
 

@@ -13,6 +13,14 @@ pub(super) fn ready(status: impl Display) {
     tell(&[NotifyState::Ready, NotifyState::Status(&status.to_string())]);
 }
 
+/// The configuration is read again; until [`ready`] is said the service counts as reloading.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the service manager is not told of a reload"),
+    }
+}
+
 /// The process has been asked to end.
 pub(super) fn stopping(status: impl Display) {
     tell(&[NotifyState::Stopping, NotifyState::Status(&status.to_string())]);

@@ -49,7 +49,7 @@ pub use login::Login;
 pub use pool::{Balance, PoolBounds};
 pub use reader::{Complaint, Fault, Faults, Origin, Setting, Severity};
 pub use route::{Access, HostPattern, Route, Unauthenticated};
-pub use server::{AdminSocket, ProxyProtocol, Server};
+pub use server::{AdminSocket, ListenAt, ProxyProtocol, Server};
 pub use server_url::{Place, ServerScheme, ServerUrl};
 pub use session::{
     Activity, AtLimit, Bind, Cache, MIN_SECRET_BYTES, OnOutage, RedisAddress, RedisCluster, RedisEndpoint,

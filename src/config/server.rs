@@ -1,5 +1,6 @@
 //! `[server]`: where it listens.
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -19,11 +20,11 @@ const MAX_THREADS: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Server {
     /// TLS listeners. An unspecified IPv6 address falls back to IPv4 where the machine has no IPv6.
-    pub https: Vec<SocketAddr>,
+    pub https: Vec<ListenAt>,
     /// Plain listeners, which answer 308 to https.
-    pub http: Vec<SocketAddr>,
+    pub http: Vec<ListenAt>,
     /// Plain listeners that serve: on loopback in development, behind trusted proxies that do TLS in production.
-    pub plain: Vec<SocketAddr>,
+    pub plain: Vec<ListenAt>,
     /// The port in that redirect; `None`: that of the first https listener.
     pub public_port: Option<u16>,
     /// Health and metrics; `None`: off.
@@ -38,10 +39,44 @@ pub struct Server {
     pub proxy_protocol: ProxyProtocol,
     /// Threads that serve; `None`: one per core.
     pub worker_threads: Option<NonZeroUsize>,
+    /// How long the process still accepts after SIGTERM, while it says already that it is not ready.
+    pub shutdown_delay: Duration,
     /// How long requests under way may take to finish after SIGTERM.
     pub shutdown_grace: Duration,
     /// `[server.limits]`
     pub limits: Limits,
+}
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAt {
+    /// At an address of this machine.
+    Address(SocketAddr),
+    /// Wherever the sockets of this name are, which the process gets from the one that starts it.
+    Passed(String),
+}
+
+impl ListenAt {
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Address(address) => Some(*address),
+            Self::Passed(_) => None,
+        }
+    }
+
+    /// Whether nobody else could listen there beside the other.
+    fn is_taken_by(&self, other: &Self) -> bool {
+        self == other && self.address().is_none_or(|address| address.port() != 0)
+    }
+}
+
+impl fmt::Display for ListenAt {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(out),
+            Self::Passed(name) => write!(out, "fd:{name}"),
+        }
+    }
 }
 
 /// Whether the connections of trusted proxies begin with a PROXY header, version 1 or 2.
@@ -66,9 +101,9 @@ pub enum AdminSocket {
 
 pub(super) fn read(section: &mut Section<'_>, context: Context<'_>) -> Server {
     let server = Server {
-        https: section.list("https", address, vec![everywhere(8443)]),
-        http: section.list("http", address, vec![everywhere(8080)]),
-        plain: section.list("plain", address, Vec::new()),
+        https: section.list("https", listen_at, vec![everywhere(8443)]),
+        http: section.list("http", listen_at, vec![everywhere(8080)]),
+        plain: section.list("plain", listen_at, Vec::new()),
         public_port: NonZeroU16::new(section.value("public_port", kind::number(0..=u16::MAX), 0))
             .map(Into::into),
         admin: section.value("admin", admin, Some((Ipv4Addr::LOCALHOST, 8444).into())),
@@ -77,6 +112,7 @@ pub(super) fn read(section: &mut Section<'_>, context: Context<'_>) -> Server {
         trusted_proxies: TrustedProxies::new(section.list("trusted_proxies", network, Vec::new())),
         proxy_protocol: section.value("proxy_protocol", kind::one_of(&PROXY_PROTOCOL), ProxyProtocol::Off),
         worker_threads: NonZeroUsize::new(section.value("worker_threads", kind::number(0..=MAX_THREADS), 0)),
+        shutdown_delay: section.value("shutdown_delay", kind::duration, Duration::ZERO),
         shutdown_grace: section.value("shutdown_grace", kind::duration, Duration::from_secs(30)),
         limits: section.table("limits", limits::read),
     };
@@ -89,12 +125,12 @@ fn check_addresses(server: &Server, section: &mut Section<'_>) {
     if server.https.is_empty() && server.http.is_empty() && server.plain.is_empty() {
         section.error("https", "is empty, and so is http: nobody could reach the proxy", "name an address");
     }
-    let is_in = |taken: &[SocketAddr], address: &&SocketAddr| address.port() != 0 && taken.contains(address);
-    if let Some(both) = server.http.iter().find(|address| is_in(&server.https, address)) {
+    let is_in = |taken: &[ListenAt], place: &&ListenAt| taken.iter().any(|other| place.is_taken_by(other));
+    if let Some(both) = server.http.iter().find(|place| is_in(&server.https, place)) {
         section.error("http", format!("{both} is in server.https too"), "give each an address of its own");
     }
     let others = [server.https.as_slice(), &server.http].concat();
-    if let Some(both) = server.plain.iter().find(|address| is_in(&others, address)) {
+    if let Some(both) = server.plain.iter().find(|place| is_in(&others, place)) {
         section.error(
             "plain",
             format!("{both} is in server.https or server.http too"),
@@ -113,7 +149,8 @@ fn check_trust(server: &Server, section: &mut Section<'_>, context: Context<'_>)
         let what = "names everybody: whoever reaches the proxy says who they are";
         section.warn("trusted_proxies", what, "name the proxies' own networks");
     }
-    let open = server.plain.iter().find(|address| !address.ip().is_loopback());
+    let mut addresses = server.plain.iter().filter_map(ListenAt::address);
+    let open = addresses.find(|address| !address.ip().is_loopback());
     match (context.in_production(), open) {
         (true, _) if nobody && !server.plain.is_empty() => {
             let what = "serves in the clear, which production does for trusted proxies alone";
@@ -155,8 +192,19 @@ fn chosen_socket(context: Context<'_>) -> AdminSocket {
     AdminSocket::Chosen(folder.join("foregate.sock"))
 }
 
-fn everywhere(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
+fn everywhere(port: u16) -> ListenAt {
+    ListenAt::Address((Ipv6Addr::UNSPECIFIED, port).into())
+}
+
+fn listen_at(value: &Value<'_>) -> Result<ListenAt, Complaint> {
+    match value.as_str().and_then(|text| text.strip_prefix("fd:")) {
+        Some("") => Err(Complaint::new(
+            "\"fd:\" names no socket",
+            "write its FileDescriptorName, such as \"fd:https\"",
+        )),
+        Some(name) => Ok(ListenAt::Passed(name.to_owned())),
+        None => address(value).map(ListenAt::Address),
+    }
 }
 
 fn address(value: &Value<'_>) -> Result<SocketAddr, Complaint> {
@@ -180,8 +228,8 @@ mod tests {
     #[test]
     fn the_default_listens_everywhere() {
         let (server, _) = outcome("", read).unwrap();
-        assert_eq!(server.https, ["[::]:8443".parse().unwrap()]);
-        assert_eq!(server.http, ["[::]:8080".parse().unwrap()]);
+        assert_eq!(server.https, [everywhere(8443)]);
+        assert_eq!(server.http, [everywhere(8080)]);
         assert_eq!((server.public_port, server.worker_threads), (None, None));
         assert_eq!(server.prefix, "/_foregate");
         assert_eq!(server.shutdown_grace, Duration::from_secs(30));
@@ -207,6 +255,13 @@ mod tests {
     }
 
     #[test]
+    fn sockets_that_are_passed_go_by_their_names() {
+        let (server, _) = outcome("https = [\"fd:https\"]\nhttp = [\"fd:http\"]", read).unwrap();
+        assert_eq!(server.https, [ListenAt::Passed("https".to_owned())]);
+        assert_eq!(server.http[0].to_string(), "fd:http");
+    }
+
+    #[test]
     fn port_zero_may_be_asked_for_twice() {
         let text = "https = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]";
         assert!(outcome(text, read).is_ok());
@@ -218,6 +273,8 @@ mod tests {
             "https = \"127.0.0.1:1\"",
             "https = [\"localhost:8443\"]",
             "https = [\"8443\"]",
+            "https = [\"fd:\"]",
+            "https = [\"fd:web\"]\nhttp = [\"fd:web\"]",
             "http = [\"127.0.0.1:70000\"]",
             "https = []\nhttp = []",
             "https = [\"[::]:1\"]\nhttp = [\"[::]:1\"]",

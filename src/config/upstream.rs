@@ -8,7 +8,7 @@ use super::server_url::{ServerScheme, ServerUrl, server};
 use super::{Balance, ClientTls, Health, PoolBounds, client_tls, health, pool};
 
 /// One application, under its own name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// The name that routes refer to.
     pub name: String,

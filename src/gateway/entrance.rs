@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderName, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
@@ -14,6 +15,7 @@ use super::rejection::{Rejection, answer_to};
 use super::walk::{Answered, Gateway};
 use crate::base::clock::Stopwatch;
 use crate::base::request_id::RequestId;
+use crate::config::Mode;
 use crate::http::{Arrival, BadForwarding, Body, Problem, RequestContext, Scheme, Watcher, kind};
 use crate::listener::{Handler, Handshake, Peer};
 use crate::session::Session;
@@ -21,41 +23,48 @@ use crate::telemetry::{Access, AccessLog, Metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A way into the gateway.
+/// The gateway of the moment: a reload puts another in its place.
+pub type CurrentGateway = ArcSwap<Gateway>;
+
+/// A way into the gateway of the moment.
 #[derive(Clone, Debug)]
 pub struct Entrance {
-    gateway: Arc<Gateway>,
+    current: Arc<CurrentGateway>,
     purpose: Purpose,
 }
 
 /// What a listener is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// What comes over TLS is served; what does not is sent on to it.
-    Tls {
-        /// Where https is for the public; left out of addresses where it is 443.
-        public_port: u16,
-    },
-    /// What came to a trusted proxy by https is served; what did not is sent on to it.
-    BehindTls {
-        /// As above.
-        public_port: u16,
-    },
-    /// All is served, on the developer's own machine.
-    Development,
+    Tls,
+    /// What came to a trusted proxy by https is served, and what did not is sent on to it; on a developer's own machine
+    /// all is served.
+    Plain,
     /// All is sent on to https.
-    RedirectToHttps {
-        /// As above.
-        public_port: u16,
-    },
+    RedirectToHttps,
 }
 
 impl Entrance {
     /// A way in for this purpose.
-    pub fn new(gateway: Arc<Gateway>, purpose: Purpose) -> Self {
-        Self { gateway, purpose }
+    pub fn new(current: Arc<CurrentGateway>, purpose: Purpose) -> Self {
+        Self { current, purpose }
     }
+}
 
+impl Handler for Entrance {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        Passage { gateway: self.current.load_full(), purpose: self.purpose }.answer(request, peer).await
+    }
+}
+
+/// One request's way through the gateway that it began with.
+struct Passage {
+    gateway: Arc<Gateway>,
+    purpose: Purpose,
+}
+
+impl Passage {
     async fn pass(
         &self,
         request: Request<Incoming>,
@@ -91,22 +100,19 @@ impl Entrance {
 
     /// The port of the https that a request should have come by; `None` where it did, or need not.
     fn sent_on_to(&self, context: &RequestContext, peer: Peer) -> Option<u16> {
+        let port = self.gateway.public_port;
         match self.purpose {
             // In the clear at the TLS port: whatever a proxy said of it, its next hop was read along.
-            Purpose::Tls { public_port } if peer.handshake == Handshake::None => {
-                Some(context.authority.port().unwrap_or(public_port))
+            Purpose::Tls if peer.handshake == Handshake::None => {
+                Some(context.authority.port().unwrap_or(port))
             }
-            Purpose::Tls { public_port } | Purpose::BehindTls { public_port } => {
-                (context.scheme == Scheme::Http).then_some(public_port)
-            }
-            Purpose::Development => None,
-            Purpose::RedirectToHttps { public_port } => Some(public_port),
+            Purpose::Plain if self.gateway.mode == Mode::Development => None,
+            Purpose::Tls | Purpose::Plain => (context.scheme == Scheme::Http).then_some(port),
+            Purpose::RedirectToHttps => Some(port),
         }
     }
-}
 
-impl Handler for Entrance {
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let id = RequestId::new(self.gateway.random);
         let (method, version) = (request.method().clone(), request.version());
         let address = peer.address.ip();

@@ -7,6 +7,6 @@ mod rejection;
 mod routes;
 mod walk;
 
-pub use entrance::{Entrance, Purpose};
+pub use entrance::{CurrentGateway, Entrance, Purpose};
 pub use routes::Routes;
 pub use walk::{Gateway, Parts};

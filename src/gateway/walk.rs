@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use super::rejection::{Rejection, allow};
 use super::routes::{NoRoute, Routes};
 use crate::base::random::Random;
-use crate::config::{Access, Activity, ClientAuth, Unauthenticated};
+use crate::config::{Access, Activity, ClientAuth, Mode, Unauthenticated};
 use crate::endpoints::Endpoints;
 use crate::http::{
     Body, Destination, HeadLimits, Problem, RequestContext, RequestKind, TrustedProxies, count_hop, redirect,
@@ -35,6 +35,8 @@ pub struct Gateway {
     pub(super) random: Random,
     pub(super) head_limits: HeadLimits,
     pub(super) trusted_proxies: TrustedProxies,
+    pub(super) mode: Mode,
+    pub(super) public_port: u16,
     client_auth: Option<ClientAuth>,
     routes: Routes,
     endpoints: Endpoints,
@@ -80,6 +82,10 @@ pub struct Parts {
     pub head_limits: HeadLimits,
     /// Whose word on where a request came from is believed.
     pub trusted_proxies: TrustedProxies,
+    /// What the program is run for.
+    pub mode: Mode,
+    /// Where https is for the public; left out of addresses where it is 443.
+    pub public_port: u16,
     /// Which hosts ask their clients for a certificate.
     pub client_auth: Option<ClientAuth>,
 }
@@ -121,6 +127,8 @@ impl Gateway {
             random: parts.random,
             head_limits: parts.head_limits,
             trusted_proxies: parts.trusted_proxies,
+            mode: parts.mode,
+            public_port: parts.public_port,
             client_auth: parts.client_auth,
             routes: parts.routes,
             endpoints: parts.endpoints,

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -31,16 +33,25 @@ pub struct Listener {
 /// What all listeners share.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// How patient they are.
-    pub limits: Limits,
+    /// What holds for connections that are made now.
+    pub terms: Arc<ArcSwap<Terms>>,
     /// How many connections they let in.
     pub door: Doorkeeper,
-    /// Whose connections begin with a PROXY header, which says from whom they are.
-    pub announcers: TrustedProxies,
     /// Who owns the connections.
     pub tasks: TaskTracker,
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
+}
+
+/// What holds for a connection, from its first byte to its last, whatever a reload changes meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// How patient the listener is.
+    pub limits: Limits,
+    /// Whose connections begin with a PROXY header, which says from whom they are.
+    pub announcers: TrustedProxies,
+    /// TLS; `None` where no listener speaks it.
+    pub tls: Option<Arc<Tls>>,
 }
 
 #[derive(Debug)]
@@ -56,12 +67,12 @@ enum Accepted {
 }
 
 /// What is spoken on a socket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// Plain HTTP.
     Plain,
     /// HTTP over TLS.
-    Tls(Arc<Tls>),
+    Tls,
 }
 
 /// The two ways in which serving comes to its end.
@@ -98,7 +109,8 @@ impl Listener {
     /// Accepts until `ending.finish`; connections outlive it.
     pub async fn run(self, handler: impl Handler, ending: Ending) {
         let name: Arc<str> = self.address().map_or("local".into(), |address| address.to_string().into());
-        let connections = Connections { handler, name, shared: self.shared.clone(), ending: ending.clone() };
+        let (shared, terms) = (self.shared.clone(), self.shared.terms.load_full());
+        let connections = Connections { handler, name, shared, terms, ending: ending.clone() };
         loop {
             let next = async {
                 // Not kept while nobody comes: the other listeners need the room as well.
@@ -106,7 +118,9 @@ impl Listener {
                 let accepted = self.socket.accept().await;
                 (accepted, self.shared.door.room().await)
             };
-            let Some((accepted, permit)) = ending.finish.run_until_cancelled(next).await else { return };
+            let Some((accepted, permit)) = ending.finish.run_until_cancelled(next).await else {
+                return self.let_in_who_waits(&connections).await;
+            };
             match accepted {
                 Ok(accepted) => self.admit(accepted, permit, &connections),
                 Err(error) if is_the_clients(&error) => {}
@@ -118,6 +132,15 @@ impl Listener {
         }
     }
 
+    /// Whoever has connected before the socket is closed is served: closing it would break off what the kernel has
+    /// accepted for us already.
+    async fn let_in_who_waits<H: Handler>(&self, connections: &Connections<H>) {
+        while let Some(accepted) = self.socket.waiting() {
+            let permit = self.shared.door.room().await;
+            self.admit(accepted, permit, connections);
+        }
+    }
+
     fn admit<H: Handler>(
         &self,
         accepted: Accepted,
@@ -125,7 +148,8 @@ impl Listener {
         connections: &Connections<H>,
     ) {
         let place = self.shared.door.admit(permit);
-        let (transport, connections) = (self.transport.clone(), connections.clone());
+        let (transport, terms) = (self.transport, self.shared.terms.load_full());
+        let connections = Connections { terms, ..connections.clone() };
         self.shared.tasks.spawn(async move {
             let abort = connections.ending.abort.clone();
             let _open = connections.shared.metrics.connection(&connections.name);
@@ -137,6 +161,20 @@ impl Listener {
 }
 
 impl Socket {
+    /// A connection that waits in the kernel's backlog.
+    fn waiting(&self) -> Option<Accepted> {
+        match self {
+            Self::Network(socket) => {
+                let (stream, address) = SockRef::from(socket).accept().ok()?;
+                stream.set_nonblocking(true).ok()?;
+                let stream = TcpStream::from_std(stream.into()).ok()?;
+                Some(Accepted::Network(stream, address.as_socket()?))
+            }
+            // It is for commands of this machine's, which are not in a hurry.
+            Self::Local(_) => None,
+        }
+    }
+
     async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Network(socket) => {
@@ -164,20 +202,22 @@ impl<H: Handler> Connections<H> {
             tracing::debug!(client = %address, "a client has too many connections");
             return;
         }
-        match transport {
-            Transport::Plain => self.plain(stream, address).await,
-            Transport::Tls(tls) => self.tls(stream, address, &tls).await,
+        match (transport, self.terms.tls.clone()) {
+            (Transport::Tls, Some(tls)) => self.tls(stream, address, &tls).await,
+            // Its listener is being closed: the configuration has none of its kind any more.
+            (Transport::Tls, None) => {}
+            (Transport::Plain, _) => self.plain(stream, address).await,
         }
     }
 
     /// Who is at the other end: where that is a proxy that has to say for whom it connects, whoever it says. `None`
     /// where it does not, in the time of a handshake.
     async fn announced(&self, stream: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
-        if !self.shared.announcers.trust(peer.ip()) {
+        if !self.terms.announcers.trust(peer.ip()) {
             return Some(peer);
         }
         let header = proxy_protocol::read(stream);
-        match tokio::time::timeout(self.shared.limits.handshake_timeout, header).await {
+        match tokio::time::timeout(self.terms.limits.handshake_timeout, header).await {
             Ok(Ok(client)) => Some(client.unwrap_or(peer)),
             Ok(Err(error)) => {
                 tracing::debug!(proxy = %peer, "a connection of a proxy is closed: {error}");

@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::accept::{Ending, Shared};
+use super::accept::{Ending, Shared, Terms};
 use super::patience::{Watch, Watched};
 use super::streams::{Paced, Resets, Streams};
 use super::tls::Opened;
@@ -34,6 +34,9 @@ const H2_PING: Duration = Duration::from_secs(20);
 /// How long a connection without a request may stay when the process is ending.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long one may that has just been made: whoever made it is about to ask for something.
+const WELCOME: Duration = Duration::from_secs(5);
+
 /// What a stream of an HTTP/2 connection may hold for a client that does not read.
 const H2_SEND_BUFFER: usize = 128 * 1024;
 
@@ -44,6 +47,7 @@ pub(super) struct Connections<H> {
     /// The listener's, for metrics.
     pub(super) name: Arc<str>,
     pub(super) shared: Shared,
+    pub(super) terms: Arc<Terms>,
     pub(super) ending: Ending,
 }
 
@@ -61,7 +65,7 @@ impl<H: Handler> Connections<H> {
     pub(super) async fn tls(self, stream: TcpStream, address: SocketAddr, tls: &Tls) {
         // Boxed, so that a connection takes what its own protocol needs and not what the others would.
         let opening = Box::pin(tls.open(stream));
-        let opened = tokio::time::timeout(self.shared.limits.handshake_timeout, opening).await;
+        let opened = tokio::time::timeout(self.terms.limits.handshake_timeout, opening).await;
         let Ok(Ok(opened)) = opened else {
             tracing::debug!(client = %address, "a TLS handshake failed or took too long");
             return;
@@ -81,7 +85,8 @@ impl<H: Handler> Connections<H> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { handler, shared, ending, .. } = self;
+        let Self { handler, terms, ending, .. } = self;
+        let limits = terms.limits;
         let watch = Watch::of_heads();
         let requests = watch.clone();
         let service = service_fn(move |request: Request<Incoming>| {
@@ -98,12 +103,12 @@ impl<H: Handler> Connections<H> {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
-            .max_headers(shared.limits.header_count * 2)
-            .max_buf_size(http1_buffer(&shared.limits))
+            .max_headers(limits.header_count * 2)
+            .max_buf_size(http1_buffer(&limits))
             .title_case_headers(true)
             .serve_connection(stream, service)
             .with_upgrades();
-        let drive = Drive { watch, limits: shared.limits, ending, peer };
+        let drive = Drive { watch, limits, ending, peer };
         drive.run(pin!(connection), http1::UpgradeableConnection::graceful_shutdown).await;
     }
 
@@ -111,9 +116,9 @@ impl<H: Handler> Connections<H> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { handler, shared, ending, .. } = self;
+        let Self { handler, shared, terms, ending, .. } = self;
         let watch = Watch::of_frames();
-        let limits = shared.limits;
+        let limits = terms.limits;
         let ending = Ending { abort: ending.abort.child_token(), ..ending };
         let resets = Resets::new(limits.h2_resets_per_second, ending.abort.clone());
         let requests = watch.clone();
@@ -167,6 +172,16 @@ struct Drive {
     peer: Peer,
 }
 
+/// How far a connection is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finishing {
+    No,
+    /// As soon as something has come by it.
+    Newcomer,
+    /// It has been asked to.
+    Asked,
+}
+
 impl Drive {
     /// Asks the connection to come to an end when it is time, or when it has been idle for too long; drops it
     /// when it is overdue otherwise, or aborted.
@@ -174,7 +189,7 @@ impl Drive {
     where
         C: Future<Output = hyper::Result<()>>,
     {
-        let mut finishing = false;
+        let mut finishing = Finishing::No;
         loop {
             tokio::select! {
                 // In this order: an answer that has just begun may have to be broken off.
@@ -185,9 +200,14 @@ impl Drive {
                     }
                     return;
                 }
-                () = self.ending.finish.cancelled(), if !finishing => {
+                () = self.ending.finish.cancelled(), if finishing == Finishing::No => {
+                    finishing = Finishing::Newcomer;
+                    self.limits.idle_timeout = self.limits.idle_timeout.min(WELCOME);
+                }
+                // hyper closes a connection at once by which nothing has come yet.
+                () = self.watch.begun(), if finishing == Finishing::Newcomer => {
+                    finishing = Finishing::Asked;
                     ask_to_finish(connection.as_mut());
-                    finishing = true;
                     // Nothing more is waited for where nothing is under way.
                     self.limits.idle_timeout = self.limits.idle_timeout.min(FAREWELL);
                 }

@@ -4,6 +4,7 @@ mod accept;
 mod certificates;
 mod connection;
 mod doorkeeper;
+mod passed;
 mod patience;
 mod proxy_protocol;
 mod self_signed;
@@ -18,11 +19,12 @@ use std::net::SocketAddr;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-pub use accept::{Ending, Listener, Shared, Transport};
+pub use accept::{Ending, Listener, Shared, Terms, Transport};
 pub use certificates::{CertificateError, Certificates, fingerprint};
 pub use doorkeeper::Doorkeeper;
+pub use passed::{PassedError, PassedSockets};
 pub use self_signed::{SelfSignedError, self_signed};
-pub use sockets::{BindError, bind};
+pub use sockets::{BindError, Neighbours, bind};
 pub use tls::{Tls, TlsSetupError};
 pub use unix::{BindSocketError, LocalSocket, bind_local};
 

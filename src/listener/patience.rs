@@ -7,7 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(super) struct Watch(Arc<State>);
 struct State {
     started: Stopwatch,
     heads: Heads,
+    /// Whether anything has come at all.
+    has_begun: AtomicBool,
     requests: AtomicU32,
     /// When the last request ended, or the connection began; milliseconds since then, as all below.
     idle_since: AtomicU64,
@@ -72,6 +74,7 @@ impl Watch {
         Self(Arc::new(State {
             started: Stopwatch::start(),
             heads,
+            has_begun: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
@@ -93,6 +96,7 @@ impl Watch {
     }
 
     fn bytes_came(&self) {
+        self.0.has_begun.store(true, Ordering::SeqCst);
         if self.0.heads == Heads::Timed && self.0.requests.load(Ordering::SeqCst) == 0 {
             let first =
                 self.0.head_since.compare_exchange(NEVER, self.now(), Ordering::SeqCst, Ordering::SeqCst);
@@ -152,6 +156,14 @@ impl Watch {
                 Some(left) => drop(tokio::time::timeout(Duration::from_millis(left), changed).await),
             }
         }
+    }
+
+    /// Ends when something has come by the connection. What comes wakes nobody: this is to be polled whenever the
+    /// connection has been.
+    pub(super) async fn begun(&self) {
+        let state = &self.0;
+        poll_fn(|_| if state.has_begun.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending })
+            .await;
     }
 
     /// Ends when the answer under way is to be broken off. An answer that begins wakes nobody: this is to be polled

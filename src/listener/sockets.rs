@@ -30,15 +30,25 @@ fn way_out(error: &io::Error) -> &'static str {
     }
 }
 
+/// Whether another process may listen at the same address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbours {
+    /// Its being there is a mistake.
+    Refused,
+    /// It is this program as well, with the same sessions: connections go to one of the two (`SO_REUSEPORT`), and one
+    /// can take the place of the other without a connection refused.
+    Welcome,
+}
+
 /// A listening socket. `[::]` takes IPv4 as well, and is `0.0.0.0` where the machine has no IPv6.
 ///
 /// # Errors
 /// Where the operating system refuses; the error says what to do.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    listen(address)
+pub fn bind(address: SocketAddr, neighbours: Neighbours) -> Result<TcpListener, BindError> {
+    listen(address, neighbours)
         .or_else(|error| match (address, error.raw_os_error()) {
             (SocketAddr::V6(v6), Some(EAFNOSUPPORT)) if v6.ip().is_unspecified() => {
-                listen((Ipv4Addr::UNSPECIFIED, v6.port()).into())
+                listen((Ipv4Addr::UNSPECIFIED, v6.port()).into(), neighbours)
             }
             _ => Err(error),
         })
@@ -48,12 +58,13 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 /// "Address family not supported by protocol" on Linux.
 const EAFNOSUPPORT: i32 = 97;
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, neighbours: Neighbours) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(neighbours == Neighbours::Welcome)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

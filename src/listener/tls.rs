@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::certificates::Shelf;
 use super::{Certificates, Handshake};
 use crate::base::pem::{self, PemFileError};
 use crate::config::{self, ClientAuth, ClientAuthMode, TlsVersion};
@@ -21,6 +22,7 @@ use crate::config::{self, ClientAuth, ClientAuthMode, TlsVersion};
 /// data.
 #[derive(Debug)]
 pub struct Tls {
+    certificates: Arc<Shelf>,
     open: Arc<ServerConfig>,
     guarded: Option<Guarded>,
 }
@@ -69,7 +71,7 @@ impl Tls {
     /// # Errors
     /// Where a file that it names cannot be used.
     pub fn new(certificates: Certificates, section: &config::Tls) -> Result<Self, TlsSetupError> {
-        let certificates = Arc::new(certificates);
+        let certificates = Arc::new(Shelf::new(certificates));
         let provider = Arc::new(aws_lc_rs::default_provider());
         let configured = |verifier| server_config(&certificates, section.min_version, &provider, verifier);
         let guarded = match &section.client_auth {
@@ -79,7 +81,13 @@ impl Tls {
             }
             None => None,
         };
-        Ok(Self { open: configured(WebPkiClientVerifier::no_client_auth())?, guarded })
+        let open = configured(WebPkiClientVerifier::no_client_auth())?;
+        Ok(Self { certificates, open, guarded })
+    }
+
+    /// Handshakes from now on are done with these; connections that there are go on.
+    pub fn renew(&self, certificates: Certificates) {
+        self.certificates.replace(certificates);
     }
 
     /// Does the handshake.
@@ -105,7 +113,7 @@ impl Tls {
 }
 
 fn server_config(
-    certificates: &Arc<Certificates>,
+    certificates: &Arc<Shelf>,
     min_version: TlsVersion,
     provider: &Arc<CryptoProvider>,
     verifier: Arc<dyn ClientCertVerifier>,
@@ -114,11 +122,10 @@ fn server_config(
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
         TlsVersion::Tls13 => &[&TLS13],
     };
-    let resolver = Arc::clone(certificates);
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(resolver);
+        .with_cert_resolver(Arc::<Shelf>::clone(certificates));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Arc::new(config))

@@ -36,6 +36,8 @@ pub enum Event {
     AccessDenied,
     /// The users' file changed.
     UserChanged,
+    /// The configuration was read again; where there is a reason, it is not in force.
+    Reloaded,
     /// The store does not answer any more.
     StoreUnavailable,
     /// It does again.

@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use std::fs::OpenOptions;
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
 
 use crate::base::lock::lock;
 
@@ -30,7 +30,53 @@ struct Queue {
 
 enum Message {
     Line(Vec<u8>),
+    Reopen,
     Flush(SyncSender<()>),
+}
+
+/// Where lines end up.
+trait Destination: Write + Send + 'static {
+    /// Begins anew at the same place, where that is a file which somebody may have moved away.
+    ///
+    /// # Errors
+    /// Where it cannot be opened: it goes on as it was.
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Destination for io::Stderr {}
+impl Destination for io::Sink {}
+impl Destination for Captured {}
+
+/// The end of a file.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<File> {
+        use std::os::unix::fs::OpenOptionsExt;
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Destination for LogFile {
+    fn reopen(&mut self) -> io::Result<()> {
+        self.file = Self::open(&self.path)?;
+        Ok(())
+    }
 }
 
 impl Lines {
@@ -47,8 +93,7 @@ impl Lines {
     /// # Errors
     /// Where it cannot be opened, or no thread can be had.
     pub fn file(path: &Path) -> io::Result<Self> {
-        use std::os::unix::fs::OpenOptionsExt;
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path).and_then(Self::to)
+        Self::to(LogFile { path: path.to_owned(), file: LogFile::open(path)? })
     }
 
     /// To nobody.
@@ -68,7 +113,7 @@ impl Lines {
         (Self::to(captured.clone()).expect("a thread can be had"), captured)
     }
 
-    fn to(destination: impl Write + Send + 'static) -> io::Result<Self> {
+    fn to(destination: impl Destination) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&lost);
@@ -87,6 +132,13 @@ impl Lines {
         }
     }
 
+    /// Begins anew at the same place, after all that was queued so far: whoever keeps logs may have moved the file away.
+    pub fn reopen(&self) {
+        if self.0.lines.try_send(Message::Reopen).is_err() {
+            tracing::warn!("a log is not opened anew: its queue is full");
+        }
+    }
+
     /// Waits, for a while at most, until all that was queued is written.
     pub fn flush(&self) {
         let (done, wait) = sync_channel(1);
@@ -96,12 +148,17 @@ impl Lines {
     }
 }
 
-fn write_all(lines: &Receiver<Message>, mut destination: impl Write, lost: &AtomicU64) {
+fn write_all(lines: &Receiver<Message>, mut destination: impl Destination, lost: &AtomicU64) {
     while let Ok(message) = lines.recv() {
         match message {
             Message::Line(line) => {
                 if destination.write_all(&line).is_err() {
                     lost.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Message::Reopen => {
+                if let Err(error) = destination.reopen() {
+                    tracing::error!(%error, "a log cannot be opened anew: it goes on where it was");
                 }
             }
             Message::Flush(done) => {
@@ -157,8 +214,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_moved_away_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("audit.log"), folder.path().join("audit.log.1"));
+        let lines = Lines::file(&path).unwrap();
+        lines.write(b"one".to_vec());
+        lines.flush();
+        std::fs::rename(&path, &moved).unwrap();
+        lines.write(b"two".to_vec());
+        lines.reopen();
+        lines.write(b"three".to_vec());
+        lines.flush();
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
+    }
+
+    #[test]
     fn a_destination_that_fails_costs_lines_and_nothing_else() {
         struct Full;
+        impl Destination for Full {}
         impl Write for Full {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
                 Err(io::ErrorKind::StorageFull.into())

@@ -65,6 +65,12 @@ impl Logs {
         };
     }
 
+    /// Opens the files anew, for those who rotate them.
+    pub fn reopen(&self) {
+        self.main.reopen();
+        self.audit.reopen();
+    }
+
     /// Waits until what was logged is written.
     pub fn flush(&self) {
         self.main.flush();

@@ -53,6 +53,24 @@ impl CookieVerdict {
     }
 }
 
+/// What came of reading the configuration again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadResult {
+    /// It is in force.
+    Applied,
+    /// The one before goes on.
+    Refused,
+}
+
+impl ReloadResult {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// How an attempt to log in ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LoginResult {
@@ -94,6 +112,7 @@ pub struct Metrics {
     upstream_errors: Family<UpstreamErrorLabels, Counter>,
     upstream_servers: Family<ServerLabels, Gauge>,
     policy_findings: Family<FindingLabels, Counter>,
+    reloads: Words,
 }
 
 type Label = [(&'static str, &'static str); 1];
@@ -232,6 +251,7 @@ impl Metrics {
                 Family::default(),
             ),
             policy_findings: add(all, "policy_findings", "What a policy changed", Family::default()),
+            reloads: add(all, "reloads", "Times that the configuration was read again", Family::default()),
             registry,
         }
     }
@@ -261,10 +281,12 @@ impl Metrics {
         Counted(self.rides.clone())
     }
 
-    /// A certificate for `name` ends at `at`.
-    pub fn certificate_ends(&self, name: &str, at: Timestamp) {
-        let labels = CertificateLabels { name: name.to_owned() };
-        self.certificate_expiry.get_or_create(&labels).set(at.seconds());
+    /// The certificates by their names, and when they end; there are no others.
+    pub fn certificates_end(&self, ends: impl IntoIterator<Item = (String, Timestamp)>) {
+        self.certificate_expiry.clear();
+        for (name, at) in ends {
+            self.certificate_expiry.get_or_create(&CertificateLabels { name }).set(at.seconds());
+        }
     }
 
     /// One more request had cookies to this effect.
@@ -325,6 +347,17 @@ impl Metrics {
     pub fn policy_finding(&self, policy: &'static str, application: &Arc<str>) {
         let labels = FindingLabels { policy, application: Arc::clone(application) };
         self.policy_findings.get_or_create(&labels).inc();
+    }
+
+    /// No upstream has this server any more.
+    pub fn forget_upstream_server(&self, upstream: &str, server: &str) {
+        let labels = ServerLabels { upstream: upstream.to_owned(), server: server.to_owned() };
+        self.upstream_servers.remove(&labels);
+    }
+
+    /// The configuration was read again.
+    pub fn reload(&self, result: ReloadResult) {
+        self.reloads.get_or_create(&[("result", result.as_str())]).inc();
     }
 
     /// The Prometheus text format.

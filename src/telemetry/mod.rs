@@ -14,4 +14,4 @@ pub use findings::{Finding, FindingReport, Findings, Outcome, Policy};
 pub use json::{plain, pretty};
 pub use lines::{Captured, Lines};
 pub use logs::{Format, Logs};
-pub use metrics::{CacheResult, CookieVerdict, Counted, LoginResult, Metrics, ServerGauge};
+pub use metrics::{CacheResult, CookieVerdict, Counted, LoginResult, Metrics, ReloadResult, ServerGauge};

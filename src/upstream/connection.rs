@@ -74,12 +74,19 @@ impl Own {
 
 /// Owns the tasks that drive connections.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Drivers {
+pub struct Drivers {
     pub(super) tasks: TaskTracker,
     pub(super) abort: CancellationToken,
 }
 
 impl Drivers {
+    /// Closes every connection and waits for the tasks that drive them.
+    pub async fn close(&self) {
+        self.abort.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     /// Drives a connection until the result is dropped.
     pub(super) fn drive(
         &self,

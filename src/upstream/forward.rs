@@ -53,6 +53,8 @@ pub struct Parts {
     pub own_cookies: OwnCookies,
     /// How large a request's body may be, where its route says nothing else, and how slow.
     pub body_limits: BodyLimits,
+    /// Who owns connections.
+    pub drivers: Drivers,
     /// Who owns WebSockets.
     pub tunnels: Tunnels,
     /// What takes long rides on its session.
@@ -68,21 +70,31 @@ pub struct Parts {
 #[derive(Debug)]
 struct Upstream {
     config: config::Upstream,
-    servers: Servers,
+    servers: Arc<Servers>,
 }
 
 impl Upstreams {
-    /// Upstreams as configured; connections are made when they are needed.
+    /// Upstreams as configured; connections are made when they are needed. What is as it was in `before` keeps its
+    /// connections, and what is known of its servers.
     ///
     /// # Errors
     /// Where a file that TLS needs cannot be used.
-    pub fn new(upstreams: &[config::Upstream], parts: Parts) -> Result<Self, TlsError> {
-        let named =
-            |config: &config::Upstream| Ok((config.name.clone(), Upstream::new(config, &parts.metrics)?));
+    pub fn new(
+        upstreams: &[config::Upstream],
+        before: Option<&Self>,
+        parts: Parts,
+    ) -> Result<Self, TlsError> {
+        let named = |config: &config::Upstream| {
+            let servers = match before.and_then(|before| before.unchanged(config)) {
+                Some(servers) => servers,
+                None => Arc::new(Servers::new(config, &parts.metrics)?),
+            };
+            Ok((config.name.clone(), Upstream { config: config.clone(), servers }))
+        };
         let by_name = upstreams.iter().map(named).collect::<Result<_, TlsError>>()?;
         let rewriter = Rewriter { identity: parts.identity, own_cookies: parts.own_cookies };
         let riding = Riding { live: parts.live, activity: parts.activity };
-        let paths = Paths { drivers: Drivers::default(), tunnels: parts.tunnels, riding };
+        let paths = Paths { drivers: parts.drivers, tunnels: parts.tunnels, riding };
         let Parts { body_limits, audit, metrics, .. } = parts;
         Ok(Self { by_name, rewriter, body_limits, paths, audit, metrics })
     }
@@ -136,6 +148,16 @@ impl Upstreams {
         }
     }
 
+    /// No metric tells of servers any more that are not among those of `successor`.
+    pub fn forget_servers_unknown_to(&self, successor: &Self) {
+        for (name, upstream) in &self.by_name {
+            let after = successor.by_name.get(name).map_or(&[][..], |upstream| &upstream.config.servers);
+            for server in upstream.config.servers.iter().filter(|server| !after.contains(server)) {
+                self.metrics.forget_upstream_server(name, &server.to_string());
+            }
+        }
+    }
+
     /// The upstreams none of whose servers gets requests.
     pub fn down(&self) -> Vec<&str> {
         let all = self.by_name.iter().filter(|(_, upstream)| !upstream.servers.any_is_in());
@@ -154,11 +176,11 @@ impl Upstreams {
         })
     }
 
-    /// Closes every connection and waits for the tasks that drive them.
-    pub async fn close(&self) {
-        self.paths.drivers.abort.cancel();
-        self.paths.drivers.tasks.close();
-        self.paths.drivers.tasks.wait().await;
+    /// The servers of an upstream that is as it was. Files that TLS needs may have changed under their names.
+    fn unchanged(&self, config: &config::Upstream) -> Option<Arc<Servers>> {
+        let known = self.by_name.get(&config.name)?;
+        let is_same = known.config == *config && config.tls == config::ClientTls::default();
+        is_same.then(|| Arc::clone(&known.servers))
     }
 
     fn report(&self, cleansed: &Cleansed, permit: &Permit, request: &RequestContext) {
@@ -178,10 +200,6 @@ impl Upstreams {
 }
 
 impl Upstream {
-    fn new(config: &config::Upstream, metrics: &Metrics) -> Result<Self, TlsError> {
-        Ok(Self { config: config.clone(), servers: Servers::new(config, metrics)? })
-    }
-
     async fn send(&self, order: Order<'_>, incoming: Incomings) -> Result<Response<Body>, ForwardError> {
         let Incomings { headers, body, limits } = incoming;
         let (progress, verdict) = (Progress::start(), Verdict::default());

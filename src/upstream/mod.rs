@@ -19,6 +19,7 @@ mod riding;
 mod servers;
 mod tunnel;
 
+pub use connection::Drivers;
 pub use error::ForwardError;
 pub use forward::{Parts, Upstreams};
 pub use identity::IdentityWriter;

@@ -47,6 +47,11 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
+    /// A file of what was issued for `name`: its `crt` or its `key`.
+    pub(crate) fn issued(&self, name: &str, ending: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.{ending}"))
+    }
+
     /// A certificate for a name or an address.
     pub(crate) fn issue(&self, name: &str) -> Pair {
         self.sign(name, CertificateParams::new([name.to_owned()]).unwrap())

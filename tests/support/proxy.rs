@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foregate::app::{App, StartError, World};
+use foregate::app::{App, Control, ReloadError, StartError, World};
 use foregate::base::clock::{Clock, ClockHand};
 use foregate::base::random::Random;
 use foregate::config::{self, Environment};
+use foregate::listener::PassedSockets;
 use foregate::telemetry::{Captured, Format, Lines, Logs, Metrics};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::authority::{Authority, Pair};
 use super::client::{Client, Jar};
@@ -186,14 +186,15 @@ impl Setup {
         let config = loaded.unwrap_or_else(|faults| panic!("{faults}\n{}", self.text())).config;
         let ((main, log), (audit, events)) = (Lines::captured(), Lines::captured());
         let logs = Logs { main, audit, format: Format::Json };
-        let world = World { clock: clock.clock(), random: Random::system(), logs: logs.clone() };
+        let (passed, random) = (PassedSockets::default(), Random::system());
+        let world = World { clock: clock.clock(), random, logs: logs.clone(), passed };
         let app = App::build(&config, &world)?;
-        let (https, http) = (app.https_addresses().unwrap()[0], app.http_addresses().unwrap()[0]);
+        let (https, http) = (app.https_addresses()[0], app.http_addresses()[0]);
         let admin = app.admin_addresses().unwrap()[0];
-        let plain = app.plain_addresses().unwrap().first().copied();
+        let plain = app.plain_addresses().first().copied();
         let metrics = Arc::clone(app.metrics());
-        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-        let running = tokio::spawn(app.run(stop.clone(), hurry.clone()));
+        let control = app.control();
+        let running = tokio::spawn(app.run());
         let made = self.folder.path().join(format!("certs/{HOST}.crt"));
         let certificate = self.identity.as_ref().map_or(made, |identity| identity.authority.clone());
         Ok(Proxy {
@@ -203,8 +204,7 @@ impl Setup {
             plain,
             clock,
             metrics,
-            stop,
-            hurry,
+            control,
             certificate,
             logs,
             log,
@@ -231,8 +231,7 @@ pub(crate) struct Proxy {
     pub(crate) metrics: Arc<Metrics>,
     /// The certificate that clients have to trust.
     pub(crate) certificate: PathBuf,
-    stop: CancellationToken,
-    hurry: CancellationToken,
+    control: Control,
     logs: Logs,
     log: Captured,
     events: Captured,
@@ -299,19 +298,31 @@ impl Proxy {
         line.map_or(0, |number| number.parse().unwrap())
     }
 
+    /// Puts `setup` into its folder and has it read again, as SIGHUP does; secrets, users and certificates stay.
+    pub(crate) async fn reload(&self, setup: &str) -> Result<(), ReloadError> {
+        let path = self.folder.path().join("proxy.toml");
+        std::fs::write(&path, setup).unwrap();
+        self.control.reload(config::load(&path, &Environment::from_pairs::<String, String>([]))).await
+    }
+
+    /// The text of its configuration.
+    pub(crate) fn configuration(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("proxy.toml")).unwrap()
+    }
+
     /// Asks it to stop, as SIGTERM does.
     pub(crate) fn stop(&self) {
-        self.stop.cancel();
+        self.control.stop();
     }
 
     /// Ends its patience with what is under way, as a second SIGTERM does.
     pub(crate) fn hurry(&self) {
-        self.hurry.cancel();
+        self.control.hurry();
     }
 
     /// Waits until it has stopped.
     pub(crate) async fn stopped(mut self) {
-        self.stop.cancel();
+        self.control.stop();
         let running = self.running.take().unwrap();
         tokio::time::timeout(Duration::from_secs(20), running).await.expect("the proxy stops").unwrap();
     }
@@ -319,7 +330,6 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.stop.cancel();
-        self.hurry.cancel();
+        self.control.hurry();
     }
 }

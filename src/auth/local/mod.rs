@@ -4,11 +4,8 @@ mod editor;
 mod file;
 mod htpasswd;
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
@@ -18,6 +15,7 @@ pub use file::UsersFileError;
 
 use super::password::{Check, Cost, PasswordQueue};
 use super::{AuthError, Refusal};
+use crate::base::file_version::FileVersion;
 use crate::base::identity::{Account, Identity};
 use crate::base::lock::lock;
 use crate::base::secret::Secret;
@@ -29,16 +27,8 @@ use file::{User, UsersFile};
 pub struct LocalUsers {
     path: PathBuf,
     users: ArcSwap<UsersFile>,
-    version: Mutex<Option<Version>>,
+    version: Mutex<Option<FileVersion>>,
     queue: PasswordQueue,
-}
-
-/// What tells one state of a file from the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Version {
-    length: u64,
-    modified: Option<SystemTime>,
-    inode: u64,
 }
 
 impl LocalUsers {
@@ -47,7 +37,7 @@ impl LocalUsers {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn open(config: &LocalAuth, queue: PasswordQueue) -> Result<Self, UsersFileError> {
-        let version = version(&config.users);
+        let version = FileVersion::of(&config.users);
         let users = UsersFile::read(&config.users)?;
         let path = config.users.clone();
         Ok(Self { path, users: ArcSwap::from_pointee(users), version: Mutex::new(version.ok()), queue })
@@ -63,7 +53,7 @@ impl LocalUsers {
     /// # Errors
     /// Where it is no good now: the users stay as they were. It is not looked at again before it changes.
     pub fn reload_if_changed(&self) -> Result<bool, UsersFileError> {
-        let now = version(&self.path).ok();
+        let now = FileVersion::of(&self.path).ok();
         let mut last = lock(&self.version);
         if *last == now {
             return Ok(false);
@@ -121,14 +111,10 @@ fn identity(name: &str, user: &User) -> Identity {
     }
 }
 
-fn version(path: &std::path::Path) -> io::Result<Version> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = fs::metadata(path)?;
-    Ok(Version { length: metadata.len(), modified: metadata.modified().ok(), inode: metadata.ino() })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::password::LONGEST_PASSWORD;
     use super::*;
     use argon2::{Algorithm, Argon2, Params, Version as Argon2Version};

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -11,9 +12,10 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Limits;
-use crate::http::{Body, TrustedProxies};
-use crate::listener::{BindError, Doorkeeper, Ending, Handler, Listener, Peer, Shared, Transport, bind};
+use crate::http::Body;
+use crate::listener::{
+    BindError, Doorkeeper, Ending, Handler, Listener, Neighbours, Peer, Shared, Terms, Transport, bind,
+};
 use crate::pages::{DemoPage, Header};
 use crate::telemetry::Metrics;
 
@@ -36,13 +38,13 @@ pub(super) struct Front {
 impl Application {
     /// Bound on loopback.
     pub(super) fn bind() -> Result<Self, BindError> {
-        let socket = bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let socket = bind((Ipv4Addr::LOCALHOST, 0).into(), Neighbours::Refused)?;
         let tasks = TaskTracker::new();
         let metrics = Arc::new(Metrics::new());
-        let limits = Limits::default();
-        let door = Doorkeeper::new(limits.connections, None);
-        let announcers = TrustedProxies::default();
-        let shared = Shared { limits, door, announcers, tasks: tasks.clone(), metrics };
+        let terms = Terms::default();
+        let door = Doorkeeper::new(terms.limits.connections, None);
+        let terms = Arc::new(ArcSwap::from_pointee(terms));
+        let shared = Shared { terms, door, tasks: tasks.clone(), metrics };
         Ok(Self { listener: Listener::new(socket, Transport::Plain, shared), tasks })
     }
 

@@ -139,7 +139,7 @@ level = "warn"
 
     /// What the terminal shows, on one screen of 80 by 24; writes the tour that it names into `folder`.
     pub(super) fn script(&self, app: &App, folder: &Path, front: &Front) -> anyhow::Result<String> {
-        let port = app.https_addresses()?.first().context("the demo listens")?.port();
+        let port = app.https_addresses().first().context("the demo listens")?.port();
         let site = format!("https://localhost:{port}");
         let tour = folder.join("tour");
         fs::write(&tour, self.tour(&site, folder, front)).context("cannot write the demo's tour")?;

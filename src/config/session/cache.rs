@@ -8,7 +8,7 @@ use super::super::reader::{Section, kind};
 const MAX_ENTRIES: usize = 10_000_000;
 
 /// What this process remembers of sessions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cache {
     /// Whether it remembers any.
     pub enabled: bool,

@@ -15,7 +15,7 @@ use crate::base::secret::Secret;
 const MAX_POOL: usize = 1024;
 
 /// Where sessions lie, and how long the proxy waits for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Store {
     /// Which store.
     pub url: StoreUrl,

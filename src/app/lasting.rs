@@ -1,0 +1,48 @@
+//! What lasts as long as the process, whatever becomes of its configuration.
+
+use std::sync::Arc;
+
+use super::{StartError, World};
+use crate::config::Config;
+use crate::session::{SessionMemory, Surroundings};
+use crate::store::{self, Breaker, Observed, Store};
+use crate::telemetry::{Audit, Metrics};
+use crate::upstream::{Drivers, Tunnels};
+
+/// What lasts as long as the process.
+#[derive(Clone, Debug)]
+pub(super) struct Lasting {
+    pub(super) world: World,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) audit: Audit,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) memory: SessionMemory,
+    pub(super) drivers: Drivers,
+    pub(super) tunnels: Tunnels,
+}
+
+impl Lasting {
+    /// As configured at the start.
+    pub(super) fn open(config: &Config, world: &World, tunnels: Tunnels) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new());
+        let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
+        let memory = SessionMemory::new(&config.session.cache, world.clock.clone());
+        let store = store::open(&config.session.store, world.clock.clone(), world.random, memory.changes())?;
+        let store = Arc::new(Observed::new(store, Arc::clone(&metrics), audit.clone()));
+        let store: Arc<dyn Store> = Arc::new(Breaker::new(store, world.random));
+        let drivers = Drivers::default();
+        Ok(Self { world: world.clone(), metrics, audit, store, memory, drivers, tunnels })
+    }
+
+    /// What sessions need of it.
+    pub(super) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            store: Arc::clone(&self.store),
+            memory: self.memory.clone(),
+            clock: self.world.clock.clone(),
+            random: self.world.random,
+            audit: self.audit.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
