@@ -1,5 +1,6 @@
 //! What bounds an account's sessions, what they are bound to, and what keeps them alive.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -145,11 +146,18 @@ async fn who_logs_out_from_elsewhere_ends_the_session_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_session_bound_to_a_network_goes_on_within_it() {
+async fn a_session_bound_to_a_network_goes_on_within_it_alone() {
     let upstream = upstream().await;
-    let proxy = proxy(&upstream).session("bind = [\"network\"]").start();
-    let jar = proxy.logged_in(ALICE).await;
-    assert_eq!(status(&proxy, &jar).await, 200);
+    let bound = proxy(&upstream).session("bind = [\"network\"]").start();
+    let free = proxy(&upstream).start();
+    for (proxy, elsewhere) in [(&bound, 401), (&free, 200)] {
+        let jar = proxy.logged_in(ALICE).await;
+        for (from, expected) in [([127, 0, 0, 9], 200), ([127, 0, 1, 1], elsewhere), ([127, 0, 0, 1], 200)] {
+            let client = proxy.client().at(Ipv4Addr::from(from));
+            assert_eq!(client.get("/", &jar).await.status, expected, "from {from:?}");
+        }
+    }
+    assert_eq!(bound.events("cookie_refused")[0]["reason"], "bound-elsewhere");
 }
 
 /// Whether a session lives on after a request by `head` half way through its idle time.

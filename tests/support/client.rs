@@ -1,7 +1,7 @@
 //! Clients that send exactly the bytes that they are given, and read what comes back.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -26,6 +26,7 @@ pub(crate) struct Client {
     address: SocketAddr,
     roots: Arc<RootCertStore>,
     identity: Option<Pair>,
+    from: Ipv4Addr,
 }
 
 /// An answer, taken apart.
@@ -98,12 +99,17 @@ impl Client {
     pub(crate) fn new(address: SocketAddr, certificate: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
-        Self { address, roots: Arc::new(roots), identity: None }
+        Self { address, roots: Arc::new(roots), identity: None, from: Ipv4Addr::LOCALHOST }
     }
 
     /// The same, with a certificate of its own.
     pub(crate) fn who_is(&self, identity: &Pair) -> Self {
         Self { identity: Some(identity.clone()), ..self.clone() }
+    }
+
+    /// The same, with an address of its own.
+    pub(crate) fn at(&self, from: Ipv4Addr) -> Self {
+        Self { from, ..self.clone() }
     }
 
     fn config(&self, alpn: &[u8]) -> ClientConfig {
@@ -125,7 +131,9 @@ impl Client {
 
     /// A TLS connection that agreed on `alpn`.
     pub(crate) async fn connect(&self, alpn: &[u8]) -> TlsStream<TcpStream> {
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((self.from, 0).into()).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
         let name = ServerName::try_from(HOST).unwrap();
         TlsConnector::from(Arc::new(self.config(alpn))).connect(name, stream).await.unwrap()
     }
