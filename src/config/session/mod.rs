@@ -111,11 +111,13 @@ pub enum SessionSecret {
 pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<'_>) -> Session {
     let secret = secret(section, context);
     let previous_secrets = previous_secrets(section, &secret, context);
+    let idle_timeout = section.value("idle_timeout", kind::whole_seconds, DAY);
+    let known_idle_timeout = section.sound("idle_timeout").then_some(idle_timeout);
     let mut span = |key, default| section.value(key, kind::whole_seconds, default);
     let session = Session {
         secret,
         previous_secrets,
-        idle_timeout: span("idle_timeout", DAY),
+        idle_timeout,
         absolute_timeout: span("absolute_timeout", 7 * DAY),
         remember_idle_timeout: span("remember_idle_timeout", 30 * DAY),
         remember_absolute_timeout: span("remember_absolute_timeout", 90 * DAY),
@@ -125,7 +127,7 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
         at_limit: section.value("at_limit", kind::one_of(&AT_LIMIT), AtLimit::EvictOldest),
         activity: section.value("activity", kind::one_of(&ACTIVITY), Activity::Requests),
         bind: section.list("bind", kind::one_of(&BIND), Vec::new()),
-        cache: section.table("cache", cache::read),
+        cache: section.table("cache", |cache| cache::read(cache, known_idle_timeout)),
         cookie: section.table("cookie", |cookie| cookie::read(cookie, server, context)),
         store: section.table("store", |store| store::read(store, context)),
     };
@@ -135,12 +137,6 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
         ("remember_absolute_timeout", session.remember_absolute_timeout),
     ];
     check_timeouts(section, ordinary);
-    if session.cache.max_age > session.idle_timeout && section.sound("idle_timeout") {
-        let (age, idle) = (span::format(session.cache.max_age), span::format(session.idle_timeout));
-        let what =
-            format!("remembers sessions for {age}, but they end after {idle} unless a use is recorded");
-        section.error("cache.max_age", what, "make it the shorter of the two");
-    }
     check_timeouts(section, remembered);
     well_known::check_signer(section, context);
     session
