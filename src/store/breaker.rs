@@ -57,7 +57,7 @@ impl Breaker {
     /// Asks, where there is any use in it.
     fn guard<'a, T: Send + 'a>(&'a self, ask: impl FnOnce(&'a dyn Store) -> Answer<'a, T>) -> Answer<'a, T> {
         match self.circuit.away() {
-            Some(away) => Box::pin(std::future::ready(Err(away))),
+            Some(away) => refused(away),
             None => ask(&*self.store),
         }
     }
@@ -65,7 +65,10 @@ impl Breaker {
     /// The same, with a command that only reads: what that comes to tells whether the store is there. A write may be
     /// refused by one that is.
     fn heed<'a, T: Send + 'a>(&'a self, ask: impl FnOnce(&'a dyn Store) -> Answer<'a, T>) -> Answer<'a, T> {
-        let answer = self.guard(ask);
+        if let Some(away) = self.circuit.away() {
+            return refused(away);
+        }
+        let answer = ask(&*self.store);
         Box::pin(async move {
             let answer = answer.await;
             match &answer {
@@ -87,6 +90,11 @@ impl Breaker {
             *running = Some(AbortOnDropHandle::new(tokio::spawn(probe)));
         }
     }
+}
+
+/// The answer of who did not ask.
+fn refused<'a, T: Send + 'a>(away: Unavailable) -> Answer<'a, T> {
+    Box::pin(std::future::ready(Err(away)))
 }
 
 impl Drop for Breaker {
@@ -120,12 +128,21 @@ impl Circuit {
 
 /// Asks whether anybody is there until somebody is. Spread, so that not all proxies come at once.
 async fn probe(store: Arc<dyn Store>, random: Random, circuit: Arc<Circuit>) {
+    let probed = Probed(circuit);
     while let Err(error) = store.knock().await {
-        circuit.open(&error);
+        probed.0.open(&error);
         let spread = u64::from(u16::from_ne_bytes(random.bytes())) % 151;
         sleep(Duration::from_millis(50 + spread)).await;
     }
-    circuit.close();
+}
+
+/// A circuit that is open no longer than somebody finds out when to close it, whatever becomes of them.
+struct Probed(Arc<Circuit>);
+
+impl Drop for Probed {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// What asking again would not mend for anybody.
@@ -277,10 +294,16 @@ mod tests {
             sleep(Duration::from_millis(1)).await;
         }
         let asked = store.asked.load(Ordering::Relaxed);
+        let failures = breaker.circuit.failures.load(Ordering::Relaxed);
         for _ in 0..1_000 {
             assert_eq!(load(&breaker).await.unwrap_err().kind, Trouble::Timeout);
         }
         assert!(store.asked.load(Ordering::Relaxed) < asked + 3, "the probe alone asks");
+        assert_eq!(
+            breaker.circuit.failures.load(Ordering::Relaxed),
+            failures,
+            "who did not ask did not fail"
+        );
         assert_eq!(breaker.ping().await.unwrap_err().kind, Trouble::Timeout);
 
         *lock(&store.trouble) = None;
