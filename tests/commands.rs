@@ -118,14 +118,16 @@ fn users_are_kept_in_a_private_file() {
     let before = fs::read_to_string(&path).unwrap();
     assert_eq!(users(&["passwd", "alice"], "puma\n").code, 0);
     assert_ne!(fs::read_to_string(&path).unwrap(), before);
-    assert_eq!(users(&["disable", "bob"], "").code, 0);
+    let disabled = users(&["disable", "bob"], "");
+    assert!(disabled.code == 0 && disabled.stdout.contains("sessions revoke --user bob"), "{disabled:?}");
     let listed = users(&["list", "--json"], "");
     let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
     assert_eq!(listed[0]["user"], "alice");
     assert_eq!(listed[0]["groups"], serde_json::json!(["staff", "admins"]));
     assert_eq!((&listed[1]["user"], &listed[1]["disabled"]), (&"bob".into(), &true.into()));
     assert_eq!(users(&["enable", "bob"], "").code, 0);
-    assert_eq!(users(&["remove", "alice"], "").code, 0);
+    let removed = users(&["remove", "alice"], "");
+    assert!(removed.code == 0 && removed.stdout.contains("sessions revoke --user alice"), "{removed:?}");
     assert_eq!(users(&["list"], "").stdout.trim(), "bob");
     let nobody = users(&["remove", "alice"], "");
     assert!(nobody.code == 2 && nobody.stderr.contains("foregate users list"), "{nobody:?}");

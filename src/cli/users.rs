@@ -105,7 +105,7 @@ fn perform(action: &Action, path: &Path) -> anyhow::Result<Exit> {
         }
         Action::Disable { name } => {
             edit(path, |users| users.disable(name))?;
-            format!("{name} cannot log in any more; sessions that are open go on until they end")
+            format!("{name} cannot log in any more; {}", open_sessions(name))
         }
         Action::Enable { name } => {
             edit(path, |users| users.enable(name))?;
@@ -113,10 +113,15 @@ fn perform(action: &Action, path: &Path) -> anyhow::Result<Exit> {
         }
         Action::Remove { name } => {
             edit(path, |users| users.remove(name))?;
-            format!("{name} is removed; sessions that are open go on until they end")
+            format!("{name} is removed; {}", open_sessions(name))
         }
     };
     Ok(say(format_args!("{done} ({})", path.display())))
+}
+
+/// What becomes of what a user has begun.
+fn open_sessions(name: &str) -> String {
+    format!("sessions that are open go on: `foregate sessions revoke --user {name}` ends them")
 }
 
 fn edit(
