@@ -87,12 +87,10 @@ impl Parts {
         };
         self.metrics.login_attempt(LoginResult::Success);
         let facts = Facts {
-            request_id: Some(context.id),
             user: Some(&identity.user),
             account: Some(&identity.account),
             handle: Some(begun.handle),
-            address: Some(context.client),
-            ..Facts::default()
+            ..Facts::of(context)
         };
         self.audit.record(Event::Login, &facts);
         let mut response = see_other(&self.destination(form.field("return_to")));
@@ -115,13 +113,8 @@ impl Parts {
             AuthError::Busy | AuthError::Unavailable => (LoginResult::Unavailable, LoginProblem::Busy),
         };
         self.metrics.login_attempt(result);
-        let facts = Facts {
-            request_id: Some(context.id),
-            user: Some(form.field("username")),
-            address: Some(context.client),
-            reason: Some(error.reason()),
-            ..Facts::default()
-        };
+        let facts =
+            Facts { user: Some(form.field("username")), reason: Some(error.reason()), ..Facts::of(context) };
         self.audit.record(Event::LoginFailed, &facts);
         problem
     }
@@ -134,12 +127,10 @@ impl Parts {
         }
         self.metrics.login_attempt(LoginResult::Refused);
         let facts = Facts {
-            request_id: Some(context.id),
             user: Some(&identity.user),
             account: Some(&identity.account),
-            address: Some(context.client),
             reason: Some("session-limit"),
-            ..Facts::default()
+            ..Facts::of(context)
         };
         self.audit.record(Event::LoginFailed, &facts);
         LoginProblem::TooManySessions
@@ -207,12 +198,7 @@ impl Parts {
     }
 
     pub(super) fn refuse_foreign(&self, context: &RequestContext, reason: &'static str) -> Refusal {
-        let facts = Facts {
-            request_id: Some(context.id),
-            address: Some(context.client),
-            reason: Some(reason),
-            ..Facts::default()
-        };
+        let facts = Facts { reason: Some(reason), ..Facts::of(context) };
         self.audit.record(Event::CrossSiteRefused, &facts);
         Problem::CrossSite.into()
     }

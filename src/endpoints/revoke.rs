@@ -89,9 +89,8 @@ impl Parts {
                 all.into_iter().filter(|session| session.handle != own.handle).collect()
             }
         };
-        let about = Facts { request_id: Some(context.id), address: Some(context.client), ..Facts::default() };
         for session in sessions {
-            directory.end(&session, "user", about).await?;
+            directory.end(&session, "user", Facts::of(context)).await?;
         }
         Ok(())
     }

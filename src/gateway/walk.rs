@@ -284,15 +284,8 @@ impl Gateway {
     }
 
     fn forbid(&self, context: &RequestContext, session: Option<&Session>) -> Rejection {
-        let facts = Facts {
-            request_id: Some(context.id),
-            user: session.map(|session| session.identity.user.as_str()),
-            account: session.map(|session| &session.identity.account),
-            handle: session.map(|session| session.handle),
-            address: Some(context.client),
-            reason: Some("route"),
-            ..Facts::default()
-        };
+        let about = Facts { reason: Some("route"), ..Facts::of(context) };
+        let facts = session.map_or(about, |session| session.facts(about));
         self.audit.record(Event::AccessDenied, &facts);
         Rejection::Problem(Problem::Forbidden)
     }

@@ -7,12 +7,12 @@ use super::carried::Presented;
 use super::id::SessionId;
 use super::limit::{BeginError, Room};
 use super::record::LoginFacts;
-use super::sessions::about;
 use super::{Remember, Sessions, account_key, forgotten_at};
 use crate::base::handle::Handle;
 use crate::base::identity::{Account, Identity};
 use crate::http::RequestContext;
 use crate::store::{NewSession, Unavailable};
+use crate::telemetry::Facts;
 
 /// A session that has just begun.
 #[derive(Debug)]
@@ -68,10 +68,10 @@ impl Sessions {
         reason: &'static str,
     ) -> Result<(), Unavailable> {
         for Presented { id, .. } in self.read_cookies(request, headers).presented {
-            let found = self.lookup.find(&id.handle(), &about(request)).await?;
+            let found = self.lookup.find(&id.handle(), &Facts::of(request)).await?;
             let Some(opened) = found else { continue };
             if opened.standing(&id, self.clock.now()).is_some() {
-                self.directory.end(&opened.session, reason, about(request)).await?;
+                self.directory.end(&opened.session, reason, Facts::of(request)).await?;
             }
         }
         Ok(())
@@ -87,7 +87,7 @@ impl Sessions {
         match self.limit.room(&self.lookup, account, newest).await? {
             Room::After(oldest) => {
                 for session in oldest {
-                    self.directory.end(&session, "limit", about(request)).await?;
+                    self.directory.end(&session, "limit", Facts::of(request)).await?;
                 }
                 Ok(())
             }

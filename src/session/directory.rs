@@ -107,15 +107,8 @@ impl Directory {
     ) -> Result<(), Unavailable> {
         let removed = self.remove(&session.handle, &account_key(&session.identity.account)).await?;
         self.lookup.metrics.session_ended(reason);
-        let facts = Facts {
-            user: Some(&session.identity.user),
-            account: Some(&session.identity.account),
-            handle: Some(session.handle),
-            reason: Some(reason),
-            replicas: removed.replicas,
-            ..about
-        };
-        self.lookup.audit.record(Event::Revoked, &facts);
+        let about = Facts { reason: Some(reason), replicas: removed.replicas, ..about };
+        self.lookup.audit.record(Event::Revoked, &session.facts(about));
         Ok(())
     }
 

@@ -45,6 +45,7 @@ use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
 use crate::base::identity::{Account, Identity};
 use crate::config;
+use crate::telemetry::Facts;
 
 /// Somebody's session, as its record told when it was looked up.
 #[derive(Clone, Debug)]
@@ -78,6 +79,16 @@ impl Session {
     /// Where its user signed in, in words, as far as the browser says.
     pub fn device(&self) -> String {
         device::words(self.user_agent.as_deref().unwrap_or_default())
+    }
+
+    /// What is known of an event that is about it: it and its user, besides what `about` tells.
+    pub fn facts<'a>(&'a self, about: Facts<'a>) -> Facts<'a> {
+        Facts {
+            user: Some(&self.identity.user),
+            account: Some(&self.identity.account),
+            handle: Some(self.handle),
+            ..about
+        }
     }
 
     /// Whether it is over at `now`, whatever the store still keeps.

@@ -212,7 +212,7 @@ impl Sessions {
     async fn rotated(&self, request: &RequestContext, found: &Found) -> Option<HeaderValue> {
         match self.rotation.rotate(&found.presented.id).await {
             Ok(Rotated::Here(id)) => {
-                self.audit.record(Event::Rotated, &facts_of(request, &found.session));
+                self.audit.record(Event::Rotated, &found.session.facts(Facts::of(request)));
                 Some(self.cookie_for(request, found, &id))
             }
             Ok(Rotated::Elsewhere(id)) => Some(self.cookie_for(request, found, &id)),
@@ -286,7 +286,7 @@ impl Sessions {
         request: &RequestContext,
         presented: Presented,
     ) -> Result<Option<Found>, Unavailable> {
-        let found = self.lookup.find(&presented.id.handle(), &about(request)).await?;
+        let found = self.lookup.find(&presented.id.handle(), &Facts::of(request)).await?;
         let Some(opened) = found else { return Ok(None) };
         let present = match opened.standing(&presented.id, self.clock.now()) {
             None => return Ok(None),
@@ -313,8 +313,8 @@ impl Sessions {
         let now = self.clock.now();
         if session.is_over(now) {
             let reason = if now >= session.ends_at { "absolute" } else { "idle" };
-            let facts = Facts { reason: Some(reason), ..facts_of(request, session) };
-            self.audit.record(Event::Expired, &facts);
+            let about = Facts { reason: Some(reason), ..Facts::of(request) };
+            self.audit.record(Event::Expired, &session.facts(about));
             return false;
         }
         true
@@ -334,20 +334,8 @@ impl Sessions {
     }
 
     fn refuse(&self, request: &RequestContext, reason: &'static str, handle: Option<Handle>) {
-        self.audit.record(Event::CookieRefused, &Facts { handle, reason: Some(reason), ..about(request) });
-    }
-}
-
-pub(super) fn about(request: &RequestContext) -> Facts<'static> {
-    Facts { request_id: Some(request.id), address: Some(request.client), ..Facts::default() }
-}
-
-fn facts_of<'a>(request: &RequestContext, session: &'a Session) -> Facts<'a> {
-    Facts {
-        user: Some(&session.identity.user),
-        account: Some(&session.identity.account),
-        handle: Some(session.handle),
-        ..about(request)
+        self.audit
+            .record(Event::CookieRefused, &Facts { handle, reason: Some(reason), ..Facts::of(request) });
     }
 }
 

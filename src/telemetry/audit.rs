@@ -11,6 +11,7 @@ use crate::base::clock::Clock;
 use crate::base::handle::Handle;
 use crate::base::identity::Account;
 use crate::base::request_id::RequestId;
+use crate::http::RequestContext;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -61,6 +62,13 @@ pub struct Facts<'a> {
     pub reason: Option<&'a str>,
     /// How many replicas of the store knew of it when it was acknowledged.
     pub replicas: Option<u64>,
+}
+
+impl Facts<'_> {
+    /// What a request tells of itself.
+    pub fn of(request: &RequestContext) -> Self {
+        Self { request_id: Some(request.id), address: Some(request.client), ..Self::default() }
+    }
 }
 
 /// Writes audit records.

@@ -185,16 +185,8 @@ impl Upstreams {
 
     fn report(&self, cleansed: &Cleansed, permit: &Permit, request: &RequestContext) {
         let Some(name) = cleansed.spoofed.first() else { return };
-        let session = permit.session();
-        let facts = Facts {
-            request_id: Some(request.id),
-            user: session.map(|session| session.identity.user.as_str()),
-            account: session.map(|session| &session.identity.account),
-            handle: session.map(|session| session.handle),
-            address: Some(request.client),
-            reason: Some(name.as_str()),
-            ..Facts::default()
-        };
+        let about = Facts { reason: Some(name.as_str()), ..Facts::of(request) };
+        let facts = permit.session().map_or(about, |session| session.facts(about));
         self.audit.record(Event::IdentitySpoofed, &facts);
     }
 }
