@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use http::Request;
+use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use url::form_urlencoded;
 
+use super::{Parts, Refusal};
 use crate::base::secret::Secret;
-use crate::http::Problem;
+use crate::http::{Problem, Provenance, RequestContext, provenance};
 
 /// The largest form.
 const MOST_BYTES: usize = 16 * 1024;
@@ -23,10 +24,32 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Form(Vec<(String, Secret<String>)>);
 
+/// A form, and the headers that it came with.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) headers: HeaderMap,
+    pub(super) form: Form,
+}
+
+impl Parts {
+    /// What a page of ours sends; nobody else's is read.
+    pub(super) async fn sent(
+        &self,
+        context: &RequestContext,
+        request: Request<Incoming>,
+    ) -> Result<Sent, Refusal> {
+        let (head, body) = request.into_parts();
+        if provenance(&head.headers, context.scheme, &context.authority) == Provenance::Foreign {
+            return Err(self.refuse_foreign(context, "origin"));
+        }
+        Ok(Sent { headers: head.headers, form: Form::read(body).await? })
+    }
+}
+
 impl Form {
     /// Reads the whole body.
-    pub(super) async fn read(request: Request<Incoming>) -> Result<Self, Problem> {
-        let collected = Limited::new(request.into_body(), MOST_BYTES).collect();
+    async fn read(body: Incoming) -> Result<Self, Problem> {
+        let collected = Limited::new(body, MOST_BYTES).collect();
         let body = match tokio::time::timeout(PATIENCE, collected).await {
             Err(_) => return Err(Problem::RequestTimeout),
             Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Problem::TooLarge),

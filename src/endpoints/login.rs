@@ -5,12 +5,12 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use url::form_urlencoded;
 
-use super::form::Form;
+use super::form::{Form, Sent};
 use super::{Parts, Refusal, see_other};
 use crate::auth::AuthError;
 use crate::base::identity::Identity;
 use crate::base::secret::Secret;
-use crate::http::{Body, Problem, Provenance, RequestContext, provenance};
+use crate::http::{Body, Problem, RequestContext};
 use crate::pages::{LoginPage, LoginProblem, RememberBox};
 use crate::policy::ReturnTo;
 use crate::session::{BeginError, Finding, NoSession, Remember};
@@ -62,11 +62,7 @@ impl Parts {
         context: &RequestContext,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refusal> {
-        let headers = request.headers().clone();
-        if provenance(&headers, context.scheme, &context.authority) == Provenance::Foreign {
-            return Err(self.refuse_foreign(context, "origin"));
-        }
-        let form = Form::read(request).await?;
+        let Sent { headers, form } = self.sent(context, request).await?;
         if !self.forms.is_login_token(context, &headers, form.field("csrf_token")) {
             let _ = self.refuse_foreign(context, "token");
             return Ok(self.again(context, &headers, &form, LoginProblem::Expired));

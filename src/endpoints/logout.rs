@@ -5,10 +5,10 @@ use std::sync::Arc;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::form::Form;
+use super::form::Sent;
 use super::login::add_cookies;
 use super::{Parts, Refusal, see_other};
-use crate::http::{Body, Problem, Provenance, RequestContext, provenance};
+use crate::http::{Body, Problem, RequestContext};
 use crate::pages::LogoutPage;
 use crate::session::Session;
 
@@ -34,11 +34,7 @@ impl Parts {
         context: &RequestContext,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refusal> {
-        let headers = request.headers().clone();
-        if provenance(&headers, context.scheme, &context.authority) == Provenance::Foreign {
-            return Err(self.refuse_foreign(context, "origin"));
-        }
-        let form = Form::read(request).await?;
+        let Sent { headers, form } = self.sent(context, request).await?;
         let found =
             self.sessions.find_all(context, &headers).await.map_err(|_| Problem::LogoutUnavailable)?;
         if let Some(first) = found.first() {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use super::form::Form;
+use super::form::{Form, Sent};
 use super::login::add_cookies;
 use super::{Parts, Refusal, see_other};
 use crate::base::handle::Handle;
-use crate::http::{Body, Problem, Provenance, RequestContext, RequestKind, provenance};
+use crate::http::{Body, Problem, RequestContext, RequestKind};
 use crate::session::{Finding, Session};
 use crate::store::Unavailable;
 use crate::telemetry::Facts;
@@ -39,11 +39,7 @@ impl Parts {
         context: &RequestContext,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refusal> {
-        let headers = request.headers().clone();
-        if provenance(&headers, context.scheme, &context.authority) == Provenance::Foreign {
-            return Err(self.refuse_foreign(context, "origin"));
-        }
-        let form = Form::read(request).await?;
+        let Sent { headers, form } = self.sent(context, request).await?;
         let found =
             self.sessions.find(context, &headers).await.map_err(|_| Problem::RevocationUnavailable)?;
         let Finding::Session(found) = found else { return self.log_in_first(context) };
