@@ -44,6 +44,40 @@ async fn a_login_beyond_the_limit_ends_the_oldest_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_latest_login_stays_whatever_the_clocks_say() {
+    let (upstream, folder, redis) = (upstream().await, tempfile::tempdir().unwrap(), RedisServer::start());
+    for store in stores(&folder, &redis) {
+        let proxy = proxy(&upstream).store(&store).session("max_per_user = 1").start();
+        let mut before = proxy.logged_in(ALICE).await;
+        for set_back in [0, 0, 0, 0, 0, 30, 0, 30] {
+            proxy.clock.step_back(Duration::from_secs(set_back));
+            let latest = proxy.logged_in(ALICE).await;
+            let statuses = (status(&proxy, &before).await, status(&proxy, &latest).await);
+            assert_eq!(statuses, (401, 200), "{set_back} s: {store}");
+            before = latest;
+        }
+        proxy.stopped().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_there_keeps_the_place_whatever_the_clocks_say() {
+    let (upstream, folder, redis) = (upstream().await, tempfile::tempdir().unwrap(), RedisServer::start());
+    for store in stores(&folder, &redis) {
+        let keys = "max_per_user = 1\nat_limit = \"refuse\"";
+        let proxy = proxy(&upstream).store(&store).session(keys).start();
+        let first = proxy.logged_in(ALICE).await;
+        for set_back in [0, 30] {
+            proxy.clock.step_back(Duration::from_secs(set_back));
+            let refused = proxy.client().log_in(&mut Jar::default(), ALICE, "").await;
+            assert_eq!(refused.status, 403, "{set_back} s: {store}");
+        }
+        assert_eq!(status(&proxy, &first).await, 200, "{store}");
+        proxy.stopped().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_beyond_the_limit_may_be_refused_and_says_what_to_do() {
     let (upstream, folder, redis) = (upstream().await, tempfile::tempdir().unwrap(), RedisServer::start());
     for store in stores(&folder, &redis) {

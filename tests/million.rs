@@ -22,6 +22,7 @@ use foregate::store::{
 };
 use foregate::telemetry::{Audit, Format, Lines, Logs, Metrics};
 use http::{HeaderMap, HeaderValue, Method};
+use tokio_util::task::TaskTracker;
 
 use crate::support::command::run;
 use crate::support::proxy::{FIREFOX, SECRET, proxy};
@@ -100,11 +101,12 @@ impl Store for Piped {
     }
 }
 
-fn surroundings(config: &Config, store: Arc<dyn Store>) -> Surroundings {
+fn surroundings(config: &Config, store: Arc<dyn Store>, tasks: &TaskTracker) -> Surroundings {
     let clock = Clock::system();
     Surroundings {
         store,
         memory: SessionMemory::new(&config.session.cache, clock.clone()),
+        tasks: tasks.clone(),
         clock: clock.clone(),
         random: Random::system(),
         audit: Audit::new(Lines::nowhere().unwrap(), clock),
@@ -133,7 +135,9 @@ fn login() -> (RequestContext, HeaderMap) {
 async fn fill(redis: &RedisServer, config: &Config, count: usize) {
     let (pipe, child) = Piped::to(redis);
     let secrets = Secrets { current: Secret::new(SECRET.as_bytes().to_vec()), previous: Vec::new() };
-    let (sessions, toucher) = Sessions::new(&config.session, &secrets, surroundings(config, Arc::new(pipe)));
+    let tasks = TaskTracker::new();
+    let around = surroundings(config, Arc::new(pipe), &tasks);
+    let (sessions, toucher) = Sessions::new(&config.session, &secrets, around);
     let (context, headers) = login();
     for number in 0..count {
         let user = format!("user{}", number % ACCOUNTS);
@@ -147,6 +151,8 @@ async fn fill(redis: &RedisServer, config: &Config, count: usize) {
         sessions.begin(&context, &headers, &identity, Remember::No).await.unwrap();
     }
     drop((sessions, toucher));
+    tasks.close();
+    tasks.wait().await;
     let piped = child.wait_with_output().unwrap();
     let said = String::from_utf8(piped.stdout).unwrap();
     assert!(said.contains(&format!("errors: 0, replies: {}", 2 * count)), "{said}");

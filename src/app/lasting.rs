@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
 use super::{StartError, World};
 use crate::config::Config;
 use crate::session::{SessionMemory, Surroundings};
@@ -17,21 +20,28 @@ pub(super) struct Lasting {
     pub(super) audit: Audit,
     pub(super) store: Arc<dyn Store>,
     pub(super) memory: SessionMemory,
+    tasks: TaskTracker,
     pub(super) drivers: Drivers,
     pub(super) tunnels: Tunnels,
 }
 
 impl Lasting {
-    /// As configured at the start.
-    pub(super) fn open(config: &Config, world: &World, tunnels: Tunnels) -> Result<Self, StartError> {
+    /// As configured at the start; `tasks` is what the end of the process waits for, and `abort` what it does not.
+    pub(super) fn open(
+        config: &Config,
+        world: &World,
+        tasks: &TaskTracker,
+        abort: &CancellationToken,
+    ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new());
         let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
         let memory = SessionMemory::new(&config.session.cache, world.clock.clone());
         let store = store::open(&config.session.store, world.clock.clone(), world.random, memory.changes())?;
         let store = Arc::new(Observed::new(store, Arc::clone(&metrics), audit.clone()));
         let store: Arc<dyn Store> = Arc::new(Breaker::new(store, world.random));
-        let drivers = Drivers::default();
-        Ok(Self { world: world.clone(), metrics, audit, store, memory, drivers, tunnels })
+        let (world, tasks, drivers) = (world.clone(), tasks.clone(), Drivers::default());
+        let tunnels = Tunnels::new(tasks.clone(), abort.clone());
+        Ok(Self { world, metrics, audit, store, memory, tasks, drivers, tunnels })
     }
 
     /// What sessions need of it.
@@ -39,6 +49,7 @@ impl Lasting {
         Surroundings {
             store: Arc::clone(&self.store),
             memory: self.memory.clone(),
+            tasks: self.tasks.clone(),
             clock: self.world.clock.clone(),
             random: self.world.random,
             audit: self.audit.clone(),

@@ -31,7 +31,6 @@ use crate::pages::PagesError;
 use crate::session::{Directory, SessionMemory, Sessions, Surroundings};
 use crate::store;
 use crate::telemetry::{Audit, Logs, Metrics};
-use crate::upstream::Tunnels;
 pub use control::Control;
 use control::Orders;
 use lasting::Lasting;
@@ -119,7 +118,7 @@ impl App {
     pub fn build(config: &Config, world: &World) -> Result<Self, StartError> {
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
         let (control, orders) = control::control();
-        let lasting = Lasting::open(config, world, Tunnels::new(tasks.clone(), abort.clone()))?;
+        let lasting = Lasting::open(config, world, &tasks, &abort)?;
         let (terms, certificates) = terms(config, world)?;
         let shared = Shared {
             terms: Arc::new(ArcSwap::from_pointee(terms)),
@@ -215,6 +214,7 @@ pub fn directory(config: &Config, world: &World) -> Result<Directory, StartError
     let around = Surroundings {
         store: store::open(&config.session.store, world.clock.clone(), world.random, None)?,
         memory: SessionMemory::new(&config.session.cache, world.clock.clone()),
+        tasks: TaskTracker::new(),
         clock: world.clock.clone(),
         random: world.random,
         audit: Audit::new(world.logs.audit.clone(), world.clock.clone()),

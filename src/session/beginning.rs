@@ -4,14 +4,15 @@ use http::{HeaderMap, HeaderValue};
 
 use super::bind::user_agent;
 use super::carried::Presented;
+use super::entering::{Life, Newcomer};
 use super::id::SessionId;
-use super::limit::{BeginError, Room};
+use super::limit::BeginError;
 use super::record::LoginFacts;
-use super::{Remember, Sessions, account_key, forgotten_at};
+use super::{Remember, Sessions, forgotten_at};
 use crate::base::handle::Handle;
-use crate::base::identity::{Account, Identity};
+use crate::base::identity::Identity;
 use crate::http::RequestContext;
-use crate::store::{NewSession, Unavailable};
+use crate::store::Unavailable;
 use crate::telemetry::Facts;
 
 /// A session that has just begun.
@@ -44,13 +45,7 @@ impl Sessions {
             user_agent: user_agent(headers),
             remember,
         };
-        self.put(&id, identity, &login).await?;
-        let room = self.make_room(request, &identity.account, &id.handle()).await;
-        if room.is_err() {
-            // As well as can be: nobody has its cookie.
-            let _ = self.lookup.store.remove(&id.handle(), &account_key(&identity.account)).await;
-        }
-        room?;
+        self.newcomer(&id, identity, &login, Facts::of(request)).admit(&self.tasks).await?;
         self.metrics.session_created(&identity.account.provider);
         let value = self.values.issue(id.bytes(), self.cookie.scope(request.authority.host()), login.at);
         let life = self.lifetimes.of(remember).absolute;
@@ -77,37 +72,27 @@ impl Sessions {
         Ok(())
     }
 
-    /// Keeps an account within its limit of sessions, after another has begun.
-    async fn make_room(
+    fn newcomer(
         &self,
-        request: &RequestContext,
-        account: &Account,
-        newest: &Handle,
-    ) -> Result<(), BeginError> {
-        match self.limit.room(&self.lookup, account, newest).await? {
-            Room::After(oldest) => {
-                for session in oldest {
-                    self.directory.end(&session, "limit", Facts::of(request)).await?;
-                }
-                Ok(())
-            }
-            Room::None => Err(BeginError::AtLimit),
-        }
-    }
-
-    async fn put(&self, id: &SessionId, identity: &Identity, login: &LoginFacts) -> Result<(), Unavailable> {
+        id: &SessionId,
+        identity: &Identity,
+        login: &LoginFacts,
+        about: Facts<'static>,
+    ) -> Newcomer {
         let lifetime = self.lifetimes.of(login.remember);
         let ends_at = login.at.plus(lifetime.absolute);
-        self.lookup
-            .store
-            .create(&NewSession {
-                handle: &id.handle(),
-                account: &account_key(&identity.account),
-                record: &self.lookup.records.seal(id, identity, login),
+        Newcomer {
+            lookup: self.lookup.clone(),
+            limit: self.limit,
+            handle: id.handle(),
+            account: identity.account.clone(),
+            record: self.lookup.records.seal(id, identity, login),
+            life: Life {
                 logged_in_at: login.at,
                 expires_at: forgotten_at(login.at, lifetime.idle, ends_at),
                 ends_at,
-            })
-            .await
+            },
+            about,
+        }
     }
 }

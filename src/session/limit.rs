@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::lookup::{Lookup, Peek};
 use super::{Session, account_key};
+use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
 use crate::base::identity::Account;
 use crate::config::AtLimit;
@@ -62,7 +63,9 @@ impl Limit {
         let mut places = Vec::new();
         for member in members.iter().take(looked_at) {
             match lookup.peek(&member.handle).await? {
-                Peek::Session(session) if !session.is_over(now) => places.push(Place::Taken(session)),
+                Peek::Session(session) if !session.is_over(now) => {
+                    places.push(Place::Taken(member.logged_in_at, session));
+                }
                 // The index comes before the record.
                 Peek::Nothing if now.since(member.logged_in_at) < ON_ITS_WAY => places.push(Place::Unknown),
                 // Another proxy may make sense of it.
@@ -75,24 +78,24 @@ impl Limit {
         Ok(self.choose(places, newest))
     }
 
-    /// `places` are in the order of the logins, in which everybody sees them: two logins at once end the same session.
-    /// Where a login is refused, those of the same second count as earlier: rather both are refused than one too many
+    /// `places` are in the order of the index, in which everybody sees them: two logins at once end the same session.
+    /// Where a login is refused, those at the same moment count as earlier: rather both are refused than one too many
     /// stays.
     fn choose(self, places: Vec<Place>, newest: &Handle) -> Room {
         let unknown = places.iter().filter(|place| matches!(place, Place::Unknown)).count();
-        let mut living: Vec<_> = places.into_iter().filter_map(Place::session).collect();
-        let own = living.iter().find(|session| session.handle == *newest).map(Arc::clone);
+        let mut living: Vec<_> = places.into_iter().filter_map(Place::taken).collect();
+        let own = living.iter().find(|(_, session)| session.handle == *newest).map(|(at, _)| *at);
         let (Some(most), Some(own)) = (self.most, own) else { return Room::After(Vec::new()) };
         match self.at_limit {
             AtLimit::Refuse => {
-                let others = living.iter().filter(|other| other.handle != *newest);
-                let earlier = others.filter(|other| other.logged_in_at <= own.logged_in_at).count();
+                // One of them is the newest itself.
+                let earlier = living.iter().filter(|(at, _)| *at <= own).count() - 1;
                 if earlier + unknown < most { Room::After(Vec::new()) } else { Room::None }
             }
             AtLimit::EvictOldest => {
                 // Who is on the way looks as well, and sees this one.
                 living.truncate(living.len().saturating_sub(most));
-                Room::After(living)
+                Room::After(living.into_iter().map(|(_, session)| session).collect())
             }
         }
     }
@@ -100,15 +103,16 @@ impl Limit {
 
 /// What a place in the index stands for.
 enum Place {
-    Taken(Arc<Session>),
+    /// A session that is alive, and when it took the place.
+    Taken(Timestamp, Arc<Session>),
     /// A login beside this one, or a record that this program cannot read.
     Unknown,
 }
 
 impl Place {
-    fn session(self) -> Option<Arc<Session>> {
+    fn taken(self) -> Option<(Timestamp, Arc<Session>)> {
         match self {
-            Self::Taken(session) => Some(session),
+            Self::Taken(at, session) => Some((at, session)),
             Self::Unknown => None,
         }
     }
@@ -117,14 +121,13 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Timestamp;
     use crate::session::testing::session_of;
 
     fn living(logins: &[i64]) -> Vec<Place> {
         let session = |(n, at): (u8, &i64)| {
-            let logged_in_at = Timestamp::from_seconds(*at);
             let handle = Handle::new([n; 16]);
-            Place::Taken(Arc::new(Session { handle, logged_in_at, ..session_of("alice", &[]) }))
+            let session = Session { handle, ..session_of("alice", &[]) };
+            Place::Taken(Timestamp::from_seconds(*at), Arc::new(session))
         };
         (0..).zip(logins).map(session).collect()
     }

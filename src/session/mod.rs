@@ -6,6 +6,7 @@ mod carried;
 mod cookie;
 mod device;
 mod directory;
+mod entering;
 mod flights;
 mod forms;
 mod id;

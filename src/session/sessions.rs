@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
+use tokio_util::task::TaskTracker;
 
 use super::bind;
 use super::carried::{Carried, Presented};
@@ -40,6 +41,7 @@ pub struct Sessions {
     pub(super) cookie: SessionCookie,
     bind: Vec<Bind>,
     pub(super) limit: Limit,
+    pub(super) tasks: TaskTracker,
     notices: Notices,
     pub(super) clock: Clock,
     pub(super) random: Random,
@@ -54,6 +56,8 @@ pub struct Surroundings {
     pub store: Arc<dyn Store>,
     /// What this process remembers of them, and the store tells of changes.
     pub memory: SessionMemory,
+    /// Who waits for the logins that are under way.
+    pub tasks: TaskTracker,
     /// The time that decides.
     pub clock: Clock,
     /// Where ids come from.
@@ -124,6 +128,7 @@ impl Sessions {
             cookie: SessionCookie::new(config.cookie.clone()),
             bind: config.bind.clone(),
             limit: Limit { most: config.max_per_user.map(NonZeroUsize::get), at_limit: config.at_limit },
+            tasks: around.tasks,
             notices,
             clock: around.clock,
             random: around.random,
