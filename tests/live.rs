@@ -1,4 +1,4 @@
-//! What rides on a session, and that it ends with it: WebSockets, streams, downloads, uploads.
+//! What rides on a session, and that it ends with it: WebSockets, streams, downloads, uploads, long polls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +28,9 @@ const AT_MOST: Duration = Duration::from_secs(1);
 
 /// An hour at most, ten minutes without use; but who stays signed in has longer.
 const LIFETIMES: &str = "idle_timeout = \"10m\"\nabsolute_timeout = \"1h\"\nrotate_every = \"1h\"";
+
+/// Who waits for so long rides.
+const MOMENT: Duration = Duration::from_millis(250);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -104,11 +107,15 @@ async fn sent(proxy: &Proxy, jar: &Jar, head: &str) -> Stream {
     stream
 }
 
-async fn read_until(stream: &mut Stream, text: &str) {
+async fn read_until(stream: &mut Stream, text: &str) -> String {
     let mut all = Vec::new();
-    while !String::from_utf8_lossy(&all).contains(text) {
+    loop {
         let read = timeout(PATIENCE, stream.read_buf(&mut all)).await.expect("it comes in time").unwrap();
-        assert!(read > 0, "no {text:?} in {}", String::from_utf8_lossy(&all));
+        let heard = String::from_utf8_lossy(&all);
+        if heard.contains(text) {
+            return heard.into_owned();
+        }
+        assert!(read > 0, "no {text:?} in {heard}");
     }
 }
 
@@ -131,11 +138,12 @@ struct Open {
     events: Stream,
     download: Stream,
     upload: Stream,
+    poll: Stream,
     events_h2: h2::RecvStream,
 }
 
 /// So much of it rides.
-const RIDES: u64 = 5;
+const RIDES: u64 = 6;
 
 impl Open {
     /// All of it, as far as it goes by itself.
@@ -148,10 +156,11 @@ impl Open {
         let mut download = sent(proxy, jar, "GET /download").await;
         read_until(&mut download, "xxx").await;
         let upload = sent(proxy, jar, &format!("POST /upload\nContent-Length: {LENGTH}\r\n")).await;
+        let poll = sent(proxy, jar, "GET /poll").await;
         let mut events_h2 = answer_h2(proxy, jar, "/events").await;
         events_h2.data().await.unwrap().unwrap();
         eventually("everything rides", async || rides(proxy) == before + RIDES).await;
-        Self { chat, events, download, upload, events_h2 }
+        Self { chat, events, download, upload, poll, events_h2 }
     }
 
     /// That all of it ends, none of it as if it were whole.
@@ -160,8 +169,10 @@ impl Open {
         let events = read_all(&mut self.events).await;
         assert!(!events.ends_with(b"0\r\n\r\n"), "a clean end: {events:?}");
         assert!(read_all(&mut self.download).await.len() < LENGTH);
-        let refused = String::from_utf8(read_all(&mut self.upload).await).unwrap();
-        assert!(refused.starts_with("HTTP/1.1 401 ") && refused.contains("login-required"), "{refused}");
+        for waiting in [&mut self.upload, &mut self.poll] {
+            let refused = read_until(waiting, "login-required").await;
+            assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
+        }
         let reset = timeout(PATIENCE, self.events_h2.data()).await.expect("an end in time");
         assert!(reset.expect("no clean end").unwrap_err().is_reset());
     }
@@ -170,7 +181,7 @@ impl Open {
     async fn goes_on(&mut self) {
         echoes(&mut self.chat, TEXT).await;
         let mut byte = [0];
-        for stream in [&mut self.events, &mut self.download, &mut self.upload] {
+        for stream in [&mut self.events, &mut self.download, &mut self.upload, &mut self.poll] {
             let read = timeout(Duration::from_millis(20), stream.read(&mut byte)).await;
             assert!(!matches!(read, Ok(Ok(0) | Err(_))), "it has ended: {read:?}");
         }
@@ -400,12 +411,15 @@ async fn what_is_over_in_a_moment_does_not_ride() {
     let mut small = sent(&proxy, &alice, "GET /small").await;
     read_until(&mut small, "begun").await;
     assert_eq!(rides(&proxy), 0, "an answer of a kilobyte");
+    let since = Stopwatch::start();
     let upload = sent(&proxy, &alice, "POST /upload\nContent-Length: 65536\r\n").await;
-    eventually("it arrives", async || app.upstream.last().line.starts_with("POST")).await;
-    assert_eq!(rides(&proxy), 0, "a request of 64 KiB");
+    eventually("it waits for its answer", async || rides(&proxy) == 1).await;
+    assert!(since.elapsed() >= MOMENT, "a request of 64 KiB: {:?}", since.elapsed());
+    drop(upload);
+    eventually("nobody waits any more", async || rides(&proxy) == 0).await;
     let longer = sent(&proxy, &alice, "POST /upload\nContent-Length: 65537\r\n").await;
     eventually("it rides", async || rides(&proxy) == 1).await;
-    drop((upload, longer));
+    drop(longer);
     let mut public = sent(&proxy, &alice, "GET /public/events").await;
     read_until(&mut public, "data: 1").await;
     eventually("nobody's stream rides", async || rides(&proxy) == 0).await;

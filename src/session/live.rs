@@ -172,7 +172,6 @@ impl Riders {
     }
 }
 
-/// Whole between any two statements, so a panic elsewhere poisons nothing.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,8 +30,8 @@ pub enum ForwardError {
     /// The request's own body is at fault.
     #[error(transparent)]
     Body(#[from] BodyFault),
-    /// The session that the request was permitted to ended before all of the request was there.
-    #[error("the session ended before the request did")]
+    /// The session that the request was permitted to ended before its answer began.
+    #[error("the session ended before the answer began")]
     SessionOver,
     /// Its answer did not begin in time.
     #[error("the upstream did not answer in time")]

@@ -1,7 +1,6 @@
 //! Forwarding: chooses a server, sends the request, hands its answer back.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use super::intake::{BodyLimits, Verdict};
 use super::pool::Pool;
 use super::progress::Progress;
 use super::request::{self, Rewriter};
-use super::riding::Riding;
+use super::riding::{Length, Riding};
 use super::servers::Servers;
 use super::tunnel::Tunnels;
 use crate::base::clock::Stopwatch;
@@ -122,13 +121,11 @@ impl Upstreams {
         let bytes = permit.route().rule.body_bytes.unwrap_or(self.body_limits.bytes);
         let limits = BodyLimits { bytes, ..self.body_limits };
         let watch = Stopwatch::start();
-        let ride = self.paths.riding.upload(permit, &body);
-        let sending = pin!(upstream.send(order, Incomings { headers, body, limits }));
-        let sent = match &ride {
-            Some(ride) => ride.while_it_lasts(sending).await.ok_or(ForwardError::SessionOver)?,
-            None => sending.await,
-        };
-        sent.inspect(|_| self.metrics.upstream_took(&permit.route().upstream, watch.elapsed()))
+        let length = Length::of(&body);
+        let sending = upstream.send(order, Incomings { headers, body, limits });
+        let sent = self.paths.riding.until_answered(permit, length, sending).await;
+        sent.ok_or(ForwardError::SessionOver)?
+            .inspect(|_| self.metrics.upstream_took(&permit.route().upstream, watch.elapsed()))
             .map_err(|error| self.failed(error, permit, request))
     }
 
