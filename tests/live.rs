@@ -359,20 +359,30 @@ async fn what_a_client_sends_is_a_use_of_the_session_and_its_pings_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_store_is_away_nothing_ends_but_at_its_absolute_end() {
+async fn while_the_store_is_away_sessions_end_by_what_was_known_last() {
     let (app, mut redis) = (endless().await, RedisServer::start());
     let proxy = start(&app, &on(&redis));
-    let mut open = Open::by(&proxy, &proxy.logged_in(ALICE).await).await;
+    let (alice, bob) = (proxy.logged_in(ALICE).await, proxy.logged_in(BOB).await);
+    let mut hers = Open::by(&proxy, &alice).await;
+    let mut his = opened(&proxy, "/chat", &bob).await;
+    proxy.clock.advance(6 * MINUTE);
+    echoes(&mut hers.chat, TEXT).await;
+    eventually("the use is recorded", async || touched(&proxy) == 1).await;
+    // Whoever watches looks twice in this time.
+    tokio::time::sleep(AT_MOST).await;
     redis.kill();
     eventually("the store is missed", async || {
         proxy.count("foregate_store_errors_total{kind=\"connection\"}") > 1
     })
     .await;
-    proxy.clock.advance(30 * MINUTE);
+    proxy.clock.advance(6 * MINUTE);
+    assert_eq!(read_all(&mut his).await, OVER, "not used for twelve minutes");
     tokio::time::sleep(AT_MOST).await;
-    open.goes_on().await;
-    proxy.clock.advance(30 * MINUTE);
-    open.breaks_off().await;
+    hers.goes_on().await;
+    proxy.clock.advance(4 * MINUTE);
+    let since = Stopwatch::start();
+    hers.breaks_off().await;
+    assert!(since.elapsed() < AT_MOST, "{:?}", since.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

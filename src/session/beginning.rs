@@ -88,9 +88,9 @@ impl Sessions {
             account: identity.account.clone(),
             record: self.lookup.records.seal(id, identity, login),
             life: Life {
-                logged_in_at: login.at,
-                expires_at: forgotten_at(login.at, lifetime.idle, ends_at),
-                ends_at,
+                begins: login.at,
+                lapses: forgotten_at(login.at, lifetime.idle, ends_at),
+                ends: ends_at,
             },
             about,
         }

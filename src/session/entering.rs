@@ -34,10 +34,10 @@ pub(super) struct Newcomer {
 /// The moments of a new session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Life {
-    pub(super) logged_in_at: Timestamp,
-    /// When it is forgotten unless it is used.
-    pub(super) expires_at: Timestamp,
-    pub(super) ends_at: Timestamp,
+    pub(super) begins: Timestamp,
+    /// It is forgotten unless it is used.
+    pub(super) lapses: Timestamp,
+    pub(super) ends: Timestamp,
 }
 
 impl Newcomer {
@@ -78,15 +78,15 @@ impl Newcomer {
             account: &account_key(&self.account),
             record: &self.record,
             logged_in_at: self.place().await?,
-            expires_at: self.life.expires_at,
-            ends_at: self.life.ends_at,
+            expires_at: self.life.lapses,
+            ends_at: self.life.ends,
         };
         self.lookup.store.create(&session).await
     }
 
     /// Where a limit looks at the order of the logins, the latest stands last, whatever the clocks of others say.
     async fn place(&self) -> Result<Timestamp, Unavailable> {
-        let now = self.life.logged_in_at;
+        let now = self.life.begins;
         if self.limit.most.is_none() {
             return Ok(now);
         }
@@ -224,7 +224,7 @@ mod tests {
             handle: id.handle(),
             account: identity.account.clone(),
             record: lookup.records.seal(&id, &identity, &login),
-            life: Life { logged_in_at: at, expires_at: at.plus(AN_HOUR), ends_at: at.plus(AN_HOUR) },
+            life: Life { begins: at, lapses: at.plus(AN_HOUR), ends: at.plus(AN_HOUR) },
             about: Facts::default(),
         }
     }

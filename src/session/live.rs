@@ -109,6 +109,8 @@ pub(super) struct Riders {
 struct Ridden {
     rides: usize,
     ends_at: Timestamp,
+    /// As far as is known here: uses that other proxies record move it.
+    idle_ends_at: Timestamp,
     over: CancellationToken,
 }
 
@@ -118,10 +120,26 @@ impl Riders {
         let ridden = shard.entry(session.handle).or_insert_with(|| Ridden {
             rides: 0,
             ends_at: session.ends_at,
+            idle_ends_at: session.idle_ends_at(),
             over: CancellationToken::new(),
         });
         ridden.rides += 1;
         ridden.over.clone()
+    }
+
+    /// The session was looked at, and is alive.
+    pub(super) fn alive(&self, session: &Session) {
+        if let Some(ridden) = self.shard(&session.handle).get_mut(&session.handle) {
+            ridden.idle_ends_at = session.idle_ends_at();
+        }
+    }
+
+    /// Nobody can tell of the session at `now`: what was known of it last holds, and no longer.
+    pub(super) fn unknown(&self, handle: &Handle, now: Timestamp) {
+        let is_over = self.shard(handle).get(handle).is_some_and(|ridden| now >= ridden.idle_ends_at);
+        if is_over {
+            self.end(handle);
+        }
     }
 
     fn leave(&self, handle: &Handle) {

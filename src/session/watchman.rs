@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::Session;
 use super::live::Riders;
 use super::lookup::Lookup;
 use super::opened::Opened;
@@ -74,21 +75,23 @@ impl Watchman {
         while under_way.join_next().await.is_some() {}
     }
 
-    /// Who cannot tell ends nothing.
     async fn decide(&self, handle: &Handle) {
-        if matches!(self.is_over(handle).await, Ok(true)) {
-            self.riders.end(handle);
+        match self.look_up(handle).await {
+            Ok(Some(alive)) => self.riders.alive(&alive),
+            Ok(None) => self.riders.end(handle),
+            Err(_) => self.riders.unknown(handle, self.lookup.clock.now()),
         }
     }
 
-    async fn is_over(&self, handle: &Handle) -> Result<bool, Unavailable> {
+    /// The session, where it is alive.
+    async fn look_up(&self, handle: &Handle) -> Result<Option<Arc<Session>>, Unavailable> {
         let known = self.lookup.find(handle, &Facts::default()).await?;
-        if known.is_some_and(|known| self.is_alive(&known)) {
-            return Ok(false);
+        if let Some(known) = known.filter(|known| self.is_alive(known)) {
+            return Ok(Some(Arc::clone(&known.session)));
         }
         // Another proxy may have recorded a use that nobody here has heard of yet.
         let stored = self.lookup.load(handle, &Facts::default()).await?.value;
-        Ok(!stored.is_some_and(|stored| self.is_alive(&stored)))
+        Ok(stored.filter(|stored| self.is_alive(stored)).map(|stored| Arc::clone(&stored.session)))
     }
 
     fn is_alive(&self, opened: &Opened) -> bool {

@@ -1,6 +1,7 @@
 //! Forwarding: chooses a server, sends the request, hands its answer back.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,7 +123,7 @@ impl Upstreams {
         let limits = BodyLimits { bytes, ..self.body_limits };
         let watch = Stopwatch::start();
         let length = Length::of(&body);
-        let sending = upstream.send(order, Incomings { headers, body, limits });
+        let sending = pin!(upstream.send(order, Incomings { headers, body, limits }));
         let sent = self.paths.riding.until_answered(permit, length, sending).await;
         sent.ok_or(ForwardError::SessionOver)?
             .inspect(|_| self.metrics.upstream_took(&permit.route().upstream, watch.elapsed()))

@@ -1,7 +1,7 @@
 //! What rides on the session that it was permitted to: what may take longer than a moment, and nothing else.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
 use http_body::Body as HttpBody;
@@ -42,10 +42,9 @@ impl Riding {
         &self,
         permit: &Permit,
         body: Length,
-        answer: impl Future<Output = T>,
+        mut answer: Pin<&mut impl Future<Output = T>>,
     ) -> Option<T> {
         let Some(session) = permit.session() else { return Some(answer.await) };
-        let mut answer = pin!(answer);
         if body == Length::Momentary
             && let Ok(answer) = timeout(MOMENT, answer.as_mut()).await
         {
