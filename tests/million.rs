@@ -14,7 +14,7 @@ use foregate::base::request_id::RequestId;
 use foregate::base::secret::Secret;
 use foregate::base::signed::Secrets;
 use foregate::config::{self, Config, Environment};
-use foregate::http::{Authority, RequestContext, RequestKind, Scheme, Target};
+use foregate::http::{Authority, Intent, RequestContext, RequestKind, Scheme, Target};
 use foregate::listener::PassedSockets;
 use foregate::session::{Directory, Remember, SessionMemory, Sessions, Surroundings};
 use foregate::store::{
@@ -123,6 +123,7 @@ fn login() -> (RequestContext, HeaderMap) {
         scheme: Scheme::Https,
         authority: Authority::parse("app.test").unwrap(),
         method: Method::POST,
+        intent: Intent::Change,
         target: Target::parse("/_foregate/login", None).unwrap(),
         kind: RequestKind::Navigation,
         cross_site: false,

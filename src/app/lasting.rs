@@ -9,7 +9,7 @@ use super::{StartError, World};
 use crate::config::Config;
 use crate::session::{SessionMemory, Surroundings};
 use crate::store::{self, Breaker, Observed, Store};
-use crate::telemetry::{Audit, Metrics};
+use crate::telemetry::{Audit, Findings, Metrics};
 use crate::upstream::{Drivers, Tunnels};
 
 /// What lasts as long as the process.
@@ -18,6 +18,7 @@ pub(super) struct Lasting {
     pub(super) world: World,
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: Audit,
+    pub(super) findings: Findings,
     pub(super) store: Arc<dyn Store>,
     pub(super) memory: SessionMemory,
     tasks: TaskTracker,
@@ -39,9 +40,10 @@ impl Lasting {
         let store = store::open(&config.session.store, world.clock.clone(), world.random, memory.changes())?;
         let store = Arc::new(Observed::new(store, Arc::clone(&metrics), audit.clone()));
         let store: Arc<dyn Store> = Arc::new(Breaker::new(store, world.random));
+        let findings = Findings::new(Arc::clone(&metrics), world.clock.clone());
         let (world, tasks, drivers) = (world.clone(), tasks.clone(), Drivers::default());
         let tunnels = Tunnels::new(tasks.clone(), abort.clone());
-        Ok(Self { world, metrics, audit, store, memory, tasks, drivers, tunnels })
+        Ok(Self { world, metrics, audit, findings, store, memory, tasks, drivers, tunnels })
     }
 
     /// What sessions need of it.

@@ -16,7 +16,7 @@ use crate::endpoints::{self, Endpoints};
 use crate::gateway::{self, Gateway, Routes};
 use crate::http::HeadLimits;
 use crate::pages::Pages;
-use crate::policy::{OwnCookies, StrictTransport};
+use crate::policy::{ClearSiteData, CrossSite, OwnCookies, ResponseHeaders, StrictTransport};
 use crate::session::{Directory, FormTokens, Sessions, Toucher, Watchman};
 use crate::telemetry::{AccessLog, Audit, Event, Facts};
 use crate::upstream::{self, BodyLimits, IdentityWriter, Upstreams};
@@ -74,6 +74,7 @@ impl Site {
             users: users.clone(),
             pages: Arc::clone(&pages),
             clock: clock.clone(),
+            clear_site_data: ClearSiteData::new(&config.session.clear_site_data),
             audit: lasting.audit.clone(),
             metrics: Arc::clone(&lasting.metrics),
         });
@@ -83,8 +84,11 @@ impl Site {
             sessions,
             upstreams: Arc::clone(&upstreams),
             own_cookies,
+            cross_site: CrossSite::new(&config.csrf),
+            findings: lasting.findings.clone(),
             pages,
             hsts: StrictTransport::new(&config.hsts),
+            headers: ResponseHeaders::new(&config.headers),
             access_log: access_log(config, &lasting.world),
             audit: lasting.audit.clone(),
             metrics: Arc::clone(&lasting.metrics),

@@ -8,7 +8,7 @@ use super::reader::{
 };
 use super::route::{self, Surroundings};
 use super::{Config, Environment, Mode};
-use super::{auth, hsts, identity, log, login, server, session, tls, upstream, well_known};
+use super::{auth, csrf, headers, hsts, identity, log, login, server, session, tls, upstream, well_known};
 
 const MODES: [(&str, Mode); 2] = [("production", Mode::Production), ("development", Mode::Development)];
 
@@ -91,11 +91,28 @@ fn sections(root: &mut Section<'_>, folder: &Path, environment: &Environment) ->
     let auth = root.table("auth", |section| auth::read(section, &login, context));
     let identity = root.table("identity", identity::read);
     let upstreams = root.named("upstream", |name, section| upstream::read(name, section, context));
-    let around = Surroundings { server: &server, login: &login, upstreams: &upstreams };
+    let csrf = root.table("csrf", csrf::read);
+    let headers = root.table("headers", headers::read);
+    let around = Surroundings { server: &server, login: &login, upstreams: &upstreams, csrf: csrf.mode };
     let routes = route::read_all(root, around);
     let log = root.table("log", |section| log::read(section, context));
     let folder = folder.to_owned();
-    Config { mode, server, tls, hsts, session, login, auth, identity, upstreams, routes, log, folder }
+    Config {
+        mode,
+        server,
+        tls,
+        hsts,
+        session,
+        login,
+        auth,
+        identity,
+        upstreams,
+        routes,
+        csrf,
+        headers,
+        log,
+        folder,
+    }
 }
 
 #[cfg(test)]

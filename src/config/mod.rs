@@ -7,9 +7,11 @@ mod auth;
 mod client_auth;
 mod client_tls;
 mod context;
+mod csrf;
 #[cfg(test)]
 mod documented;
 mod environment;
+mod headers;
 mod health;
 mod host;
 mod hsts;
@@ -20,6 +22,7 @@ mod log;
 mod login;
 mod network;
 mod path;
+mod policy_mode;
 mod pool;
 pub mod reader;
 mod route;
@@ -38,7 +41,9 @@ use std::path::PathBuf;
 pub use auth::{Auth, LocalAuth};
 pub use client_auth::{ClientAuth, ClientAuthMode};
 pub use client_tls::ClientTls;
+pub use csrf::Csrf;
 pub use environment::Environment;
+pub use headers::Headers;
 pub use health::Health;
 pub use hsts::Hsts;
 pub use identity::{Identity, IdentityHeaders};
@@ -46,14 +51,15 @@ pub use limits::Limits;
 pub use load::{Loaded, find, load};
 pub use log::{AuditTarget, Log, LogFormat, LogLevel};
 pub use login::Login;
+pub use policy_mode::PolicyMode;
 pub use pool::{Balance, PoolBounds};
 pub use reader::{Complaint, Fault, Faults, Origin, Setting, Severity};
-pub use route::{Access, HostPattern, Route, Unauthenticated};
+pub use route::{Access, HostPattern, Preflight, Route, Unauthenticated};
 pub use server::{AdminSocket, ListenAt, ProxyProtocol, Server};
 pub use server_url::{Place, ServerScheme, ServerUrl};
 pub use session::{
     Activity, AtLimit, Bind, Cache, MIN_SECRET_BYTES, OnOutage, RedisAddress, RedisCluster, RedisEndpoint,
-    RedisSentinels, RedisUrl, SameSite, Session, SessionCookie, SessionSecret, Store, StoreUrl,
+    RedisSentinels, RedisUrl, SameSite, Session, SessionCookie, SessionSecret, SiteData, Store, StoreUrl,
 };
 pub use tls::{CertificateFiles, Tls, TlsVersion};
 pub use upstream::{HostHeader, Upstream};
@@ -81,6 +87,10 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// `[[route]]`, in the file's order.
     pub routes: Vec<Route>,
+    /// `[csrf]`
+    pub csrf: Csrf,
+    /// `[headers]`
+    pub headers: Headers,
     /// `[log]`
     pub log: Log,
     /// The folder of the file, which relative paths start from.

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::reader::{Complaint, Section, Value, kind};
-use super::{Login, Server, Upstream, host, path};
+use super::{Login, PolicyMode, Server, Upstream, host, path};
 
 /// One route: the most specific host and then the longest path wins.
 #[derive(Clone, Debug)]
@@ -31,6 +31,10 @@ pub struct Route {
     pub unauthenticated: Unauthenticated,
     /// Whether requests here count as use of a session.
     pub touch: bool,
+    /// What becomes of a browser's question whether another site's page may send something.
+    pub preflight: Preflight,
+    /// What becomes of what other sites' pages send.
+    pub csrf: PolicyMode,
 }
 
 /// The hosts that a route is for, in lower case.
@@ -66,6 +70,25 @@ pub enum Unauthenticated {
     Unauthorized,
 }
 
+/// What becomes of a CORS preflight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preflight {
+    /// It is a request without a session like any other.
+    Refuse,
+    /// It goes upstream, without identity and cookies.
+    Pass,
+}
+
+const PREFLIGHT: [(&str, Preflight); 2] = [("refuse", Preflight::Refuse), ("pass", Preflight::Pass)];
+
+/// A mode of the route's own, or that of `[csrf]`.
+const CSRF: [(&str, Option<PolicyMode>); 4] = [
+    ("inherit", None),
+    ("enforce", Some(PolicyMode::Enforce)),
+    ("report", Some(PolicyMode::Report)),
+    ("off", Some(PolicyMode::Off)),
+];
+
 const ACCESS: [(&str, Access); 3] =
     [("public", Access::Public), ("optional", Access::Optional), ("authenticated", Access::Authenticated)];
 
@@ -81,6 +104,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) server: &'a Server,
     pub(super) login: &'a Login,
     pub(super) upstreams: &'a [Upstream],
+    /// What a route's `csrf` inherits.
+    pub(super) csrf: PolicyMode,
 }
 
 /// All routes of the file.
@@ -121,6 +146,8 @@ fn read(section: &mut Section<'_>, around: Surroundings<'_>) -> Route {
             Unauthenticated::Auto,
         ),
         touch: section.value("touch", kind::boolean, true),
+        preflight: section.value("preflight", kind::one_of(&PREFLIGHT), Preflight::Refuse),
+        csrf: section.value("csrf", kind::one_of(&CSRF), None).unwrap_or(around.csrf),
     };
     check_target(section, &route, around);
     check_access(section, &route, around.login);
@@ -204,7 +231,8 @@ mod tests {
             let login = root.table("login", |section| login::read(section, &server, production(&[])));
             let upstreams =
                 root.named("upstream", |name, section| upstream::read(name, section, production(&[])));
-            read_all(root, Surroundings { server: &server, login: &login, upstreams: &upstreams })
+            let csrf = PolicyMode::Report;
+            read_all(root, Surroundings { server: &server, login: &login, upstreams: &upstreams, csrf })
         })
         .map(|(routes, _)| routes)
     }
@@ -222,6 +250,15 @@ mod tests {
         assert_eq!((route.access, route.unauthenticated), (Access::Authenticated, Unauthenticated::Auto));
         assert!(!route.strip_prefix && route.groups.is_empty() && route.users.is_empty());
         assert!(route.methods.is_empty());
+    }
+
+    #[test]
+    fn a_route_inherits_what_becomes_of_other_sites_requests() {
+        let mode = |keys: &str| routes(&format!("[[route]]\nupstream = \"app\"\n{keys}")).unwrap()[0].csrf;
+        assert_eq!(mode(""), PolicyMode::Report);
+        assert_eq!(mode("csrf = \"inherit\""), PolicyMode::Report);
+        assert_eq!(mode("csrf = \"enforce\""), PolicyMode::Enforce);
+        assert_eq!(mode("csrf = \"off\""), PolicyMode::Off);
     }
 
     #[test]

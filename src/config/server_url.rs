@@ -75,6 +75,11 @@ impl ServerUrl {
             Place::Unix(_) => "localhost".to_owned(),
         }
     }
+
+    /// The address that it would give of itself: its scheme and its authority.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", self.scheme.within().as_str(), self.authority())
+    }
 }
 
 impl fmt::Display for ServerUrl {

@@ -47,9 +47,15 @@ impl Parts {
             let ended = self.sessions.end(context, &headers, "logout").await;
             ended.map_err(|_| Problem::LogoutUnavailable)?;
         }
+        Ok(self.signed_out())
+    }
+
+    /// What a browser whose session has ended is told: where to go, and what to forget.
+    pub(super) fn signed_out(&self) -> Response<Body> {
         let mut response = see_other(&format!("{}/login?signed_out=1", self.prefix));
         add_cookies(&mut response, self.sessions.cookie().clear());
-        Ok(response)
+        self.clear_site_data.apply(response.headers_mut());
+        response
     }
 
     fn question(&self, context: &RequestContext, session: &Session, status: StatusCode) -> Response<Body> {

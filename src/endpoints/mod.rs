@@ -16,6 +16,7 @@ use crate::auth::LocalUsers;
 use crate::base::clock::Clock;
 use crate::http::{Body, PathPrefix, Problem, RequestContext, Target, redirect};
 use crate::pages::Pages;
+use crate::policy::ClearSiteData;
 use crate::session::{FormTokens, Sessions};
 use crate::telemetry::{Audit, Metrics};
 
@@ -45,6 +46,8 @@ pub struct Parts {
     pub pages: Arc<Pages>,
     /// The time that pages tell.
     pub clock: Clock,
+    /// What a browser is to forget at logout.
+    pub clear_site_data: ClearSiteData,
     /// Who hears of security events.
     pub audit: Audit,
     /// What is counted.

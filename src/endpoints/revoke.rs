@@ -6,7 +6,6 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::form::{Form, Sent};
-use super::login::add_cookies;
 use super::{Parts, Refusal, see_other};
 use crate::base::handle::Handle;
 use crate::http::{Body, Problem, RequestContext, RequestKind};
@@ -53,9 +52,7 @@ impl Parts {
         if !is_own {
             return Ok(see_other(&format!("{}/session", self.prefix)));
         }
-        let mut response = see_other(&format!("{}/login?signed_out=1", self.prefix));
-        add_cookies(&mut response, self.sessions.cookie().clear());
-        Ok(response)
+        Ok(self.signed_out())
     }
 
     fn log_in_first(&self, context: &RequestContext) -> Result<Response<Body>, Refusal> {

@@ -5,7 +5,7 @@ use http::request::Parts;
 use super::rejection::Rejection;
 use crate::base::request_id::RequestId;
 use crate::http::{
-    Arrival, Authority, HeadLimits, Problem, RequestContext, Target, check_head, is_cross_site, kind,
+    Arrival, Authority, HeadLimits, Intent, Problem, RequestContext, Target, check_head, is_cross_site, kind,
 };
 use crate::listener::Peer;
 
@@ -34,6 +34,7 @@ pub(super) fn view(
         scheme,
         authority: Authority::of_request(parts, scheme).map_err(|_| Rejection::Unsound)?,
         method: parts.method.clone(),
+        intent: Intent::of(parts),
         target: Target::parse(parts.uri.path(), parts.uri.query())
             .map_err(|_| Rejection::Problem(Problem::BadRequest))?,
         kind: kind(&parts.method, &parts.headers),

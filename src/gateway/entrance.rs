@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use super::context::view;
 use super::panic::{Panicked, without_panic};
 use super::rejection::{Rejection, answer_to};
-use super::walk::{Answered, Gateway};
+use super::walk::{Answered, Author, Gateway};
 use crate::base::clock::Stopwatch;
 use crate::base::request_id::RequestId;
 use crate::config::Mode;
@@ -122,10 +122,13 @@ impl Passage {
         let mut line = Line::begin(&request, id, client, &self.gateway);
         let kind = kind(&method, request.headers());
         let passed = without_panic(self.pass(request, id, peer, arrival)).await;
-        let Answered { mut response, route, session } = passed.unwrap_or_else(|Panicked| {
+        let Answered { mut response, author, route, session } = passed.unwrap_or_else(|Panicked| {
             answer_to(&Rejection::Problem(Problem::InternalError), id, kind, &self.gateway.pages).into()
         });
         let headers = response.headers_mut();
+        if author == Author::Proxy {
+            self.gateway.headers.dress(headers);
+        }
         if scheme == Scheme::Https {
             self.gateway.hsts.apply(headers);
         }

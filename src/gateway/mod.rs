@@ -1,6 +1,7 @@
 //! The walk of a request. Rank 9.
 
 mod context;
+mod cross_site;
 mod entrance;
 mod panic;
 mod rejection;

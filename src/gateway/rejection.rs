@@ -1,12 +1,12 @@
 //! Why a request does not go upstream, and the answer that it gets instead.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::base::request_id::RequestId;
 use crate::endpoints::Refusal;
 use crate::http::{
-    BadForwarding, BadMaxForwards, Body, HeadTooLarge, Malformed, Problem, RequestKind, redirect,
+    BadForwarding, BadMaxForwards, Body, HeadTooLarge, Malformed, Problem, RequestKind, Sender, redirect,
 };
 use crate::pages::{Framing, Pages};
 use crate::upstream::{BodyFault, ForwardError};
@@ -14,6 +14,10 @@ use crate::upstream::{BodyFault, ForwardError};
 /// How soon a client may try again what we could not do. Stores and upstreams come back within moments, or
 /// after a time that nobody knows.
 const RETRY_AFTER_SECONDS: &str = "2";
+
+/// What decides whether another site's page sent a request, and how it is told.
+const PROVENANCE: HeaderValue =
+    HeaderValue::from_static("Origin, Referer, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest");
 
 /// Why a request does not go upstream.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) enum Rejection {
     Unsound,
     /// Only these methods are taken.
     Method(Vec<Method>),
+    /// Another site's page may have had the browser send it.
+    CrossSite(Sender),
     /// Its sender has to log in at this address.
     Login(String),
     /// So it is, but the login page does not open in a frame.
@@ -111,6 +117,7 @@ pub(super) fn answer_to(
             response.headers_mut().insert(ALLOW, allow(methods));
             response
         }
+        Rejection::CrossSite(sender) => cross_site(sender, id, kind, pages),
         Rejection::Login(location) => redirect(StatusCode::SEE_OTHER, location),
         Rejection::LoginOutsideFrame(location) => {
             pages.login_outside_frame(location).into_response(StatusCode::UNAUTHORIZED)
@@ -119,15 +126,27 @@ pub(super) fn answer_to(
     }
 }
 
+/// What another site's page sent to an application.
+fn cross_site(sender: &Sender, id: RequestId, kind: RequestKind, pages: &Pages) -> Response<Body> {
+    let Some(framing) = framing_of(kind) else { return problem_answer(Problem::CrossSite, id, kind, pages) };
+    let mut response = pages.cross_site(sender, id, framing).into_response(Problem::CrossSite.status());
+    response.headers_mut().insert(VARY, PROVENANCE);
+    response
+}
+
+/// How the page of an answer may be shown; `None` where it is no page.
+fn framing_of(kind: RequestKind) -> Option<Framing> {
+    match kind {
+        RequestKind::Script => None,
+        RequestKind::Navigation => Some(Framing::Refused),
+        RequestKind::FrameNavigation => Some(Framing::Allowed),
+    }
+}
+
 fn problem_answer(problem: Problem, id: RequestId, kind: RequestKind, pages: &Pages) -> Response<Body> {
-    let mut response = match kind {
-        RequestKind::Script => problem_json(problem, id),
-        RequestKind::Navigation => {
-            pages.problem(problem, id, Framing::Refused).into_response(problem.status())
-        }
-        RequestKind::FrameNavigation => {
-            pages.problem(problem, id, Framing::Allowed).into_response(problem.status())
-        }
+    let mut response = match framing_of(kind) {
+        None => problem_json(problem, id),
+        Some(framing) => pages.problem(problem, id, framing).into_response(problem.status()),
     };
     let headers = response.headers_mut();
     match problem.status() {
@@ -141,6 +160,9 @@ fn problem_answer(problem: Problem, id: RequestId, kind: RequestKind, pages: &Pa
             headers.insert(ALLOW, allow(&[]));
         }
         _ => {}
+    }
+    if problem == Problem::CrossSite {
+        headers.insert(VARY, PROVENANCE);
     }
     response
 }

@@ -89,7 +89,7 @@ impl Paths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Access, Unauthenticated};
+    use crate::config::{Access, PolicyMode, Preflight, Unauthenticated};
 
     fn rule(host: HostPattern, path: &str, upstream: &str) -> config::Route {
         config::Route {
@@ -104,6 +104,8 @@ mod tests {
             body_bytes: None,
             unauthenticated: Unauthenticated::Auto,
             touch: true,
+            preflight: Preflight::Refuse,
+            csrf: PolicyMode::Enforce,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ALLOW, CACHE_CONTROL, SET_COOKIE, VARY};
+use http::header::{ALLOW, CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -12,16 +12,17 @@ use crate::base::random::Random;
 use crate::config::{Access, Activity, ClientAuth, Mode, Unauthenticated};
 use crate::endpoints::Endpoints;
 use crate::http::{
-    Body, Destination, HeadLimits, Problem, RequestContext, RequestKind, TrustedProxies, count_hop, redirect,
+    Body, Destination, HeadLimits, Intent, Problem, RequestContext, RequestKind, TrustedProxies, count_hop,
+    redirect,
 };
 use crate::listener::Handshake;
 use crate::pages::Pages;
 use crate::policy::{
-    Decision, OwnCookies, Permit, ReturnTo, Route, StrictTransport, counts_as_use, decide, keep_private,
-    login_location,
+    CrossSite, Decision, OwnCookies, Permit, ResponseHeaders, ReturnTo, Route, StrictTransport,
+    counts_as_use, decide, keep_private, login_location, vary_by_cookie,
 };
 use crate::session::{Finding, NoSession, Session, Sessions};
-use crate::telemetry::{AccessLog, Audit, Event, Facts, Metrics};
+use crate::telemetry::{AccessLog, Audit, Event, Facts, Findings, Metrics};
 use crate::upstream::Upstreams;
 
 /// Everything a request meets between the listener and the upstream. Immutable: a request keeps the one it
@@ -30,6 +31,7 @@ use crate::upstream::Upstreams;
 pub struct Gateway {
     pub(super) pages: Arc<Pages>,
     pub(super) hsts: StrictTransport,
+    pub(super) headers: ResponseHeaders,
     pub(super) access_log: AccessLog,
     pub(super) metrics: Arc<Metrics>,
     pub(super) random: Random,
@@ -43,7 +45,9 @@ pub struct Gateway {
     sessions: Arc<Sessions>,
     upstreams: Arc<Upstreams>,
     own_cookies: OwnCookies,
-    audit: Audit,
+    pub(super) cross_site: CrossSite,
+    pub(super) findings: Findings,
+    pub(super) audit: Audit,
     activity: Activity,
     prefix: String,
     own_label: Arc<str>,
@@ -62,10 +66,16 @@ pub struct Parts {
     pub upstreams: Arc<Upstreams>,
     /// The cookies that applications cannot set.
     pub own_cookies: OwnCookies,
+    /// Whose pages may have browsers send what changes something.
+    pub cross_site: CrossSite,
+    /// What the policies find.
+    pub findings: Findings,
     /// What people see.
     pub pages: Arc<Pages>,
     /// What every answer over TLS says.
     pub hsts: StrictTransport,
+    /// What answers tell browsers.
+    pub headers: ResponseHeaders,
     /// One line a request.
     pub access_log: AccessLog,
     /// Who hears of security events.
@@ -94,13 +104,23 @@ pub struct Parts {
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) response: Response<Body>,
+    pub(super) author: Author,
     pub(super) route: Arc<str>,
     pub(super) session: Option<Arc<Session>>,
 }
 
+/// Whose words an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    /// The proxy's own.
+    Proxy,
+    /// An application's, hardened.
+    Application,
+}
+
 impl From<Response<Body>> for Answered {
     fn from(response: Response<Body>) -> Self {
-        Self { response, route: Arc::from("-"), session: None }
+        Self { response, author: Author::Proxy, route: Arc::from("-"), session: None }
     }
 }
 
@@ -122,6 +142,7 @@ impl Gateway {
         Self {
             pages: parts.pages,
             hsts: parts.hsts,
+            headers: parts.headers,
             access_log: parts.access_log,
             metrics: parts.metrics,
             random: parts.random,
@@ -135,6 +156,8 @@ impl Gateway {
             sessions: parts.sessions,
             upstreams: parts.upstreams,
             own_cookies: parts.own_cookies,
+            cross_site: parts.cross_site,
+            findings: parts.findings,
             audit: parts.audit,
             activity: parts.activity,
             own_label: parts.prefix.as_str().into(),
@@ -150,9 +173,10 @@ impl Gateway {
     ) -> Result<Answered, Rejection> {
         if let Some(endpoint) = self.endpoint(context)? {
             let response = self.endpoints.answer(endpoint, context, request).await?;
-            return Ok(Answered { response, route: Arc::clone(&self.own_label), session: None });
+            return Ok(Answered { route: Arc::clone(&self.own_label), ..response.into() });
         }
         let route = self.route(context)?;
+        self.check_sender(route, context, request.headers())?;
         let visitor = self.visitor(route, context, request.headers()).await?;
         let permit = self.permit(route, context, &visitor)?;
         if count_hop(&context.method, request.headers_mut())? == Destination::Here {
@@ -221,7 +245,7 @@ impl Gateway {
         context: &RequestContext,
         headers: &HeaderMap,
     ) -> Result<Finding, Rejection> {
-        if !route.asks_who() {
+        if !route.asks_who() || context.intent == Intent::Preflight {
             return Ok(Finding::Nobody(NoSession::NoCookie));
         }
         let found = self.sessions.find(context, headers).await;
@@ -244,7 +268,7 @@ impl Gateway {
             Finding::Session(found) => (Some(Arc::clone(&found.session)), None),
             Finding::Nobody(why_not) => (None, Some(*why_not)),
         };
-        match decide(route, &context.method, session.clone()) {
+        match decide(route, &context.method, context.intent, session.clone()) {
             Decision::Forward(permit) => Ok(permit),
             Decision::Login => Err(self.login(route, context, why_not)),
             Decision::Forbid => Err(self.forbid(context, session.as_deref())),
@@ -299,13 +323,16 @@ impl Gateway {
             tracing::warn!(upstream = &*route.upstream, planted, "an upstream tried to set our cookie");
             self.metrics.policy_finding("session-cookie", &route.upstream);
         }
+        // Before what follows: no list of the operator's takes that away.
+        self.headers.harden(headers);
         if permit.session().is_some() {
             keep_private(headers);
         }
         if route.rule.access == Access::Optional {
-            headers.append(VARY, HeaderValue::from_static("Cookie"));
+            vary_by_cookie(headers);
         }
-        Answered { response, route: route.rule.path.as_str().into(), session: permit.session().cloned() }
+        let (route, session) = (route.rule.path.as_str().into(), permit.session().cloned());
+        Answered { response, route, session, author: Author::Application }
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::Method;
 
-use super::{Authority, RequestKind, Scheme, Target};
+use super::{Authority, Intent, RequestKind, Scheme, Target};
 use crate::base::request_id::RequestId;
 
 /// What is known of a request before anything is decided about it.
@@ -22,6 +22,8 @@ pub struct RequestContext {
     pub authority: Authority,
     /// What it wants done.
     pub method: Method,
+    /// What it is for.
+    pub intent: Intent,
     /// What it is about.
     pub target: Target,
     /// Whether a person navigates or a script asks.

@@ -28,7 +28,7 @@ pub use session::{OwnSession, SessionPage};
 
 use crate::base::request_id::RequestId;
 use crate::config;
-use crate::http::Problem;
+use crate::http::{Problem, Sender};
 use assets::Assets;
 use templates::{Common, Template, Templates};
 
@@ -71,6 +71,13 @@ impl Pages {
     /// What went wrong, and what to do about it.
     pub fn problem(&self, problem: Problem, id: RequestId, framing: Framing) -> Page {
         let values = problem::values(problem, &id.to_string(), &self.prefix, framing);
+        self.render(Template::Problem, &values, framing)
+    }
+
+    /// That another site's page sent something, which one, and how whoever runs this site can allow it.
+    pub fn cross_site(&self, sender: &Sender, id: RequestId, framing: Framing) -> Page {
+        let origin = sender.origin().map(ToString::to_string);
+        let values = problem::cross_site(origin.as_deref(), &id.to_string(), &self.prefix, framing);
         self.render(Template::Problem, &values, framing)
     }
 

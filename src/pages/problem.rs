@@ -57,7 +57,26 @@ impl Action {
 pub(super) fn values(problem: Problem, request_id: &str, prefix: &str, framing: Framing) -> Value {
     let Advice { heading, text, action } = advice(problem);
     let action = action.map(|action| Serde(action.link(prefix, framing)));
-    context! { status => problem.status().as_u16(), heading, text, action, request_id }
+    let status = problem.status().as_u16();
+    context! { status, heading, text, action, request_id, allowing => () }
+}
+
+/// The same for what another site's page sent to an application; `origin` is that site's, where the browser tells it.
+pub(super) fn cross_site(origin: Option<&str>, request_id: &str, prefix: &str, framing: Framing) -> Value {
+    let allowing = match origin {
+        Some(_) => Allowing { origin, key: "csrf.trusted_origins" },
+        None => Allowing { origin, key: "route.csrf" },
+    };
+    context! { allowing => Serde(allowing), ..values(Problem::CrossSite, request_id, prefix, framing) }
+}
+
+/// What whoever runs the site can change.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Allowing<'a> {
+    /// The other site, where it has a name that could be trusted.
+    origin: Option<&'a str>,
+    /// Where in the configuration.
+    key: &'static str,
 }
 
 fn advice(problem: Problem) -> Advice {
@@ -97,7 +116,7 @@ const fn text(problem: Problem) -> &'static str {
             "You are signed in, but this account may not open this page. Whoever runs the site can change that."
         }
         Problem::CrossSite => {
-            "The form came from another website, so nothing was done. Open the page here and try again."
+            "What you sent came from another website, so nothing was done. Open the page here and try again."
         }
         Problem::BadRequest => {
             "The request cannot be understood. If you typed or copied the address, check it."

@@ -55,6 +55,10 @@ pub(super) fn scenes(text: &str, prefix: &str) -> Vec<Scene> {
             scenes.push(Scene::new(Template::Problem, values));
         }
     }
+    for origin in [Some(text), None] {
+        let values = problem::cross_site(origin, text, prefix, Framing::Refused);
+        scenes.push(Scene::new(Template::Problem, values));
+    }
     scenes
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http::Method;
 
-use crate::config::{self, Access};
-use crate::http::PathPrefix;
+use crate::config::{self, Access, Preflight};
+use crate::http::{Intent, PathPrefix};
 use crate::session::Session;
 
 /// A route, ready to be matched.
@@ -63,13 +63,23 @@ impl Permit {
     }
 }
 
-/// Decides on a request for `route` by the holder of `session`. On a public route a session changes nothing.
-pub fn decide(route: &Arc<Route>, method: &Method, session: Option<Arc<Session>>) -> Decision {
+/// Decides on a request for `route` by the holder of `session`. On a public route a session changes nothing, and a
+/// preflight is nobody's: a browser sends it without credentials.
+pub fn decide(
+    route: &Arc<Route>,
+    method: &Method,
+    intent: Intent,
+    session: Option<Arc<Session>>,
+) -> Decision {
     let rule = &route.rule;
     if !rule.methods.is_empty() && !rule.methods.contains(method) {
         return Decision::RefuseMethod;
     }
     let permit = |session| Decision::Forward(Permit { route: Arc::clone(route), session });
+    let session = session.filter(|_| intent != Intent::Preflight);
+    if intent == Intent::Preflight && rule.preflight == Preflight::Pass {
+        return permit(None);
+    }
     match (rule.access, session) {
         (Access::Public, _) => permit(None),
         (Access::Optional, session) => permit(session),
@@ -90,7 +100,7 @@ fn fits(rule: &config::Route, session: &Session) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{HostPattern, Unauthenticated};
+    use crate::config::{HostPattern, PolicyMode, Unauthenticated};
     use crate::session::testing::session_of;
 
     fn route(access: Access, groups: &[&str], users: &[&str]) -> Arc<Route> {
@@ -107,11 +117,17 @@ mod tests {
             body_bytes: None,
             unauthenticated: Unauthenticated::Auto,
             touch: true,
+            preflight: Preflight::Refuse,
+            csrf: PolicyMode::Enforce,
         }))
     }
 
     fn verdict(route: &Arc<Route>, session: Option<Session>) -> &'static str {
-        match decide(route, &Method::GET, session.map(Arc::new)) {
+        verdict_on(route, Intent::Read, session)
+    }
+
+    fn verdict_on(route: &Arc<Route>, intent: Intent, session: Option<Session>) -> &'static str {
+        match decide(route, &Method::GET, intent, session.map(Arc::new)) {
             Decision::Forward(permit) if permit.session().is_some() => "as somebody",
             Decision::Forward(_) => "as anybody",
             Decision::Login => "login",
@@ -153,6 +169,23 @@ mod tests {
         let mut only_get = route(Access::Public, &[], &[]);
         Arc::get_mut(&mut only_get).unwrap().rule.methods = vec![Method::GET];
         assert_eq!(verdict(&only_get, None), "as anybody");
-        assert!(matches!(decide(&only_get, &Method::POST, None), Decision::RefuseMethod));
+        assert!(matches!(decide(&only_get, &Method::POST, Intent::Change, None), Decision::RefuseMethod));
+    }
+
+    #[test]
+    fn a_preflight_is_nobodys_and_passes_where_the_route_says_so() {
+        let ask = |route: &Arc<Route>| verdict_on(route, Intent::Preflight, Some(session_of("alice", &[])));
+        for (access, refused) in [
+            (Access::Public, "as anybody"),
+            (Access::Optional, "as anybody"),
+            (Access::Authenticated, "login"),
+        ] {
+            let mut route = route(access, &["admins"], &[]);
+            assert_eq!(ask(&route), refused, "{access:?}");
+            Arc::get_mut(&mut route).unwrap().rule.preflight = Preflight::Pass;
+            assert_eq!(ask(&route), "as anybody", "{access:?}");
+            Arc::get_mut(&mut route).unwrap().rule.methods = vec![Method::POST];
+            assert_eq!(ask(&route), "method", "{access:?}");
+        }
     }
 }

@@ -2,12 +2,16 @@
 
 mod access;
 mod activity;
+mod cross_site;
+mod headers;
 mod response;
 mod return_to;
 mod upstream_cookies;
 
 pub use access::{Decision, Permit, Route, decide};
 pub use activity::{counts_as_use, frames_count_as_use};
-pub use response::{StrictTransport, keep_private};
+pub use cross_site::{CrossSite, Evidence, Suspicion, Verdict};
+pub use headers::ResponseHeaders;
+pub use response::{ClearSiteData, StrictTransport, keep_private, vary_by_cookie};
 pub use return_to::{ReturnTo, login_location};
 pub use upstream_cookies::OwnCookies;

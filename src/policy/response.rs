@@ -1,6 +1,6 @@
 //! What answers say to browsers and caches.
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config;
@@ -8,6 +8,8 @@ use crate::config;
 /// Caches that are told separately (RFC 9213 and its forerunner) would not hear what [`keep_private`] says.
 const TARGETED: [HeaderName; 2] =
     [HeaderName::from_static("cdn-cache-control"), HeaderName::from_static("surrogate-control")];
+
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// HTTP Strict Transport Security (RFC 6797).
 #[derive(Clone, Debug)]
@@ -36,6 +38,37 @@ impl StrictTransport {
             Some(value) => headers.insert(STRICT_TRANSPORT_SECURITY, value.clone()),
             None => None,
         };
+    }
+}
+
+/// What a browser is to forget of this host at logout (W3C Clear Site Data).
+#[derive(Clone, Debug)]
+pub struct ClearSiteData(Option<HeaderValue>);
+
+impl ClearSiteData {
+    /// As configured.
+    pub fn new(kinds: &[config::SiteData]) -> Self {
+        let quoted: Vec<String> = kinds.iter().map(|kind| format!("\"{}\"", kind.as_str())).collect();
+        let value = HeaderValue::from_str(&quoted.join(", ")).expect("words in quotes");
+        Self((!kinds.is_empty()).then_some(value))
+    }
+
+    /// Sets the header on the answer to a logout.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        if let Some(value) = &self.0 {
+            headers.insert(CLEAR_SITE_DATA, value.clone());
+        }
+    }
+}
+
+/// Tells caches that the answer depends on who asks.
+pub fn vary_by_cookie(headers: &mut HeaderMap) {
+    let told = headers.get_all(VARY).iter().any(|line| {
+        let names = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        names.into_iter().any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie"))
+    });
+    if !told {
+        headers.append(VARY, HeaderValue::from_static("Cookie"));
     }
 }
 
@@ -149,5 +182,30 @@ mod tests {
         StrictTransport::new(&config).apply(&mut headers);
         let all: Vec<_> = headers.get_all(STRICT_TRANSPORT_SECURITY).iter().collect();
         assert_eq!(all, ["max-age=31536000; includeSubDomains; preload"]);
+    }
+
+    #[test]
+    fn that_an_answer_depends_on_the_cookie_is_told_once() {
+        for (said, told) in [
+            ("", vec!["", "Cookie"]),
+            ("Accept", vec!["Accept", "Cookie"]),
+            ("Accept, cookie", vec!["Accept, cookie"]),
+            ("X-Cookie", vec!["X-Cookie", "Cookie"]),
+            ("*", vec!["*"]),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(VARY, HeaderValue::from_static(said));
+            vary_by_cookie(&mut headers);
+            assert_eq!(headers.get_all(VARY).iter().collect::<Vec<_>>(), told);
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_forgotten_stands_in_quotes() {
+        let mut headers = HeaderMap::new();
+        ClearSiteData::new(&[]).apply(&mut headers);
+        assert!(headers.is_empty());
+        ClearSiteData::new(&[config::SiteData::Cache, config::SiteData::Storage]).apply(&mut headers);
+        assert_eq!(headers[CLEAR_SITE_DATA], "\"cache\", \"storage\"");
     }
 }

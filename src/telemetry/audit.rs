@@ -31,7 +31,7 @@ pub enum Event {
     CookieRefused,
     /// A client sent a header by which applications learn who the user is.
     IdentitySpoofed,
-    /// A form of ours came from another site, or without its token.
+    /// A form of ours, or a request that may change something, came from another site; or a form without its token.
     CrossSiteRefused,
     /// Somebody signed in was not allowed to go where they wanted.
     AccessDenied,
@@ -60,6 +60,8 @@ pub struct Facts<'a> {
     pub address: Option<IpAddr>,
     /// Why.
     pub reason: Option<&'a str>,
+    /// The place of the page that had the browser send the request.
+    pub origin: Option<&'a str>,
     /// How many replicas of the store knew of it when it was acknowledged.
     pub replicas: Option<u64>,
 }
@@ -95,6 +97,8 @@ struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     replicas: Option<u64>,
 }
 
@@ -115,6 +119,7 @@ impl Audit {
             handle: facts.handle.map(|handle| handle.to_string()),
             address: facts.address,
             reason: facts.reason,
+            origin: facts.origin.map(json::cut),
             replicas: facts.replicas,
         };
         self.lines.write(json::line(&record));

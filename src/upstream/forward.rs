@@ -24,7 +24,7 @@ use super::tunnel::Tunnels;
 use crate::base::clock::Stopwatch;
 use crate::config::{self, Activity};
 use crate::http::websocket::Handshake;
-use crate::http::{Body, Cleansed, RequestContext};
+use crate::http::{Body, Cleansed, Origin, PublicAddress, RequestContext};
 use crate::outgoing::TlsError;
 use crate::policy::{OwnCookies, Permit};
 use crate::session::Live;
@@ -71,6 +71,8 @@ pub struct Parts {
 struct Upstream {
     config: config::Upstream,
     servers: Arc<Servers>,
+    /// What its servers call themselves where they do not go by `Host`.
+    origins: Vec<Origin>,
 }
 
 impl Upstreams {
@@ -89,7 +91,7 @@ impl Upstreams {
                 Some(servers) => servers,
                 None => Arc::new(Servers::new(config, &parts.metrics)?),
             };
-            Ok((config.name.clone(), Upstream { config: config.clone(), servers }))
+            Ok((config.name.clone(), Upstream::new(config, servers)))
         };
         let by_name = upstreams.iter().map(named).collect::<Result<_, TlsError>>()?;
         let rewriter = Rewriter { identity: parts.identity, own_cookies: parts.own_cookies };
@@ -125,9 +127,11 @@ impl Upstreams {
         let length = Length::of(&body);
         let sending = pin!(upstream.send(order, Incomings { headers, body, limits }));
         let sent = self.paths.riding.until_answered(permit, length, sending).await;
-        sent.ok_or(ForwardError::SessionOver)?
-            .inspect(|_| self.metrics.upstream_took(&permit.route().upstream, watch.elapsed()))
-            .map_err(|error| self.failed(error, permit, request))
+        let mut answer =
+            sent.ok_or(ForwardError::SessionOver)?.map_err(|error| self.failed(error, permit, request))?;
+        self.metrics.upstream_took(&permit.route().upstream, watch.elapsed());
+        upstream.public_address(permit, request).publish(answer.headers_mut());
+        Ok(answer)
     }
 
     /// Notes a failure, whose reason the client does not learn.
@@ -190,6 +194,21 @@ impl Upstreams {
 }
 
 impl Upstream {
+    fn new(config: &config::Upstream, servers: Arc<Servers>) -> Self {
+        let origins = config.servers.iter().filter_map(|server| Origin::parse(&server.origin()));
+        Self { config: config.clone(), servers, origins: origins.collect() }
+    }
+
+    fn public_address<'a>(&'a self, permit: &'a Permit, request: &'a RequestContext) -> PublicAddress<'a> {
+        let rule = &permit.route().rule;
+        PublicAddress {
+            servers: &self.origins,
+            scheme: request.scheme,
+            authority: &request.authority,
+            mount: if rule.strip_prefix { &rule.path } else { "/" },
+        }
+    }
+
     async fn send(&self, order: Order<'_>, incoming: Incomings) -> Result<Response<Body>, ForwardError> {
         let Incomings { headers, body, limits } = incoming;
         let (progress, verdict) = (Progress::start(), Verdict::default());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -11,7 +11,7 @@ use super::identity::{IdentityWriter, UnfitForHeader};
 use super::intake::{BodyFault, BodyLimits, Intake, Verdict};
 use super::progress::Progress;
 use crate::config::{HostHeader, ServerUrl};
-use crate::http::{Body, Cleansed, RequestContext, Way, cleanse, forwarding, hop_by_hop};
+use crate::http::{Body, Cleansed, Intent, RequestContext, Way, cleanse, forwarding, hop_by_hop};
 use crate::policy::{OwnCookies, Permit};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,6 +37,11 @@ impl Rewriter {
         if takes_trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
             headers.insert(CONNECTION, HeaderValue::from_static("TE"));
+        }
+        if request.intent == Intent::Preflight {
+            // A browser sends none with it; whoever does is told no more than a browser.
+            headers.remove(COOKIE);
+            headers.remove(AUTHORIZATION);
         }
         self.own_cookies.cut(headers);
         let way = Way { hops: &request.hops, scheme: request.scheme, authority: &request.authority };

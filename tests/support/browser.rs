@@ -194,6 +194,12 @@ impl Browser {
         self.read("cookie").await.as_array().unwrap().clone()
     }
 
+    /// Gives the page's host a cookie of that name, as an application would that is reached by https.
+    pub(crate) async fn keep_cookie(&self, name: &str, same_site: &str) {
+        let cookie = json!({ "name": name, "value": "1", "secure": true, "sameSite": same_site });
+        self.post("cookie", json!({ "cookie": cookie })).await;
+    }
+
     /// The value of a script of the test's, which neither the page's policy nor [`Scripts::Off`] holds back; a promise
     /// is waited for.
     pub(crate) async fn evaluate(&self, script: &str) -> Value {
@@ -294,10 +300,12 @@ fn flags(certificate: &Path) -> Vec<String> {
 }
 
 fn preferences(scripts: Scripts) -> Value {
-    match scripts {
-        Scripts::On => json!({}),
-        Scripts::Off => json!({ "profile.managed_default_content_settings.javascript": 2 }),
+    // What other browsers do with other sites' cookies is not what stands in the way.
+    let mut preferences = json!({ "profile.cookie_controls_mode": 0 });
+    if scripts == Scripts::Off {
+        preferences["profile.managed_default_content_settings.javascript"] = json!(2);
     }
+    preferences
 }
 
 /// What the driver answers; the error's message where it refuses.

@@ -53,6 +53,8 @@ pub struct Session {
     pub at_limit: AtLimit,
     /// What counts as use.
     pub activity: Activity,
+    /// What a browser is to forget at logout.
+    pub clear_site_data: Vec<SiteData>,
     /// What has to be as it was at login.
     pub bind: Vec<Bind>,
     /// The cookie's attributes.
@@ -84,6 +86,28 @@ pub enum Activity {
 }
 
 const ACTIVITY: [(&str, Activity); 2] = [("requests", Activity::Requests), ("people", Activity::People)];
+
+/// What a browser keeps of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteData {
+    /// Pages that it may show again.
+    Cache,
+    /// What scripts keep.
+    Storage,
+}
+
+impl SiteData {
+    /// The word for it, in the configuration and in `Clear-Site-Data`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Storage => "storage",
+        }
+    }
+}
+
+const SITE_DATA: [(&str, SiteData); 2] =
+    [(SiteData::Cache.as_str(), SiteData::Cache), (SiteData::Storage.as_str(), SiteData::Storage)];
 
 /// What a session is bound to; used from elsewhere, its user has to log in again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +150,7 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
         max_per_user: NonZeroUsize::new(section.value("max_per_user", kind::number(0..=MAX_SESSIONS), 0)),
         at_limit: section.value("at_limit", kind::one_of(&AT_LIMIT), AtLimit::EvictOldest),
         activity: section.value("activity", kind::one_of(&ACTIVITY), Activity::Requests),
+        clear_site_data: section.list("clear_site_data", kind::one_of(&SITE_DATA), vec![SiteData::Cache]),
         bind: section.list("bind", kind::one_of(&BIND), Vec::new()),
         cache: section.table("cache", |cache| cache::read(cache, known_idle_timeout)),
         cookie: section.table("cookie", |cookie| cookie::read(cookie, server, context)),
