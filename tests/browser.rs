@@ -1,5 +1,6 @@
 //! What people meet in a real browser: Chromium, with scripts and without.
 
+mod cookies;
 mod cross_site;
 mod pages;
 

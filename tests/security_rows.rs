@@ -7,12 +7,13 @@ use std::process::Command;
 const ROWS: &str = include_str!("fixtures/security-rows.txt");
 
 /// The rows of the plan: the class, and its numbers.
-const PLAN: [(&str, &[u32]); 6] = [
+const PLAN: [(&str, &[u32]); 7] = [
     ("H", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
     ("PA-", &[1, 2, 3, 4, 5, 6, 7, 10, 11, 12]),
     ("ID-", &[1, 2, 3, 4, 6, 7, 8, 9, 11]),
     ("SM-", &[1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 14, 15]),
     ("DG-", &[1, 2, 5, 6, 7, 8, 9, 10, 11]),
+    ("SE-", &[11]),
     ("DS-", &[1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 14]),
 ];
 

@@ -1,4 +1,4 @@
-//! The sessions' API: over the admin socket alone, and as its own description says.
+//! The API: over the admin socket alone, and as its own description says.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use crate::admin;
 use crate::support::client::{Answer, Jar, parse};
 use crate::support::proxy::{ALICE, BOB, FIREFOX, Proxy, proxy};
 use crate::support::redis::RedisServer;
-use crate::support::upstream::upstream;
+use crate::support::upstream::{Upstream, answer, upstream};
 
 const SESSIONS: &str = "/api/v1/sessions";
 const UNKNOWN: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// What the admin socket answers.
-async fn ask(proxy: &Proxy, method: &str, path: &str) -> Answer {
+pub(crate) async fn ask(proxy: &Proxy, method: &str, path: &str) -> Answer {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let socket = proxy.folder().join("foregate.sock");
     let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
@@ -25,7 +25,7 @@ async fn ask(proxy: &Proxy, method: &str, path: &str) -> Answer {
     parse(&text)
 }
 
-fn json(answer: &Answer) -> Value {
+pub(crate) fn json(answer: &Answer) -> Value {
     serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:#?}"))
 }
 
@@ -112,7 +112,7 @@ async fn over_the_network_there_is_none() {
     let upstream = upstream().await;
     let proxy = proxy(&upstream).start();
     proxy.logged_in(ALICE).await;
-    for path in [SESSIONS, "/api/v1/sessions/count", "/api/v1/openapi.json"] {
+    for path in [SESSIONS, "/api/v1/sessions/count", "/api/v1/findings", "/api/v1/openapi.json"] {
         assert_eq!(admin::get(&proxy, path).await.status, 404, "{path}");
         assert_eq!(proxy.client().get(path, &Jar::default()).await.status, 401, "{path}");
     }
@@ -156,8 +156,10 @@ fn misfit(document: &Value, schema: &Value, value: &Value) -> Option<String> {
 
 #[tokio::test]
 async fn the_description_is_true() {
-    let upstream = upstream().await;
+    let upstream = Upstream::answering(|_| answer("200 OK", &[("Set-Cookie", "a=1")], "")).await;
     let proxy = proxy(&upstream).start();
+    let jar = proxy.logged_in(BOB).await;
+    assert!(is_signed_in(&proxy, &jar).await, "and there is a finding");
     let document = get(&proxy, "/api/v1/openapi.json").await;
     let mut tried = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
@@ -183,7 +185,11 @@ async fn the_description_is_true() {
             }
             if let Some(parameters) = operation["parameters"].as_array() {
                 for parameter in parameters {
-                    let value = if parameter["name"] == "limit" { "1" } else { "true" };
+                    let value = match &parameter["schema"]["enum"][0] {
+                        Value::String(word) => word,
+                        _ if parameter["name"] == "limit" => "1",
+                        _ => "alice",
+                    };
                     let answer = ask(
                         &proxy,
                         method,
@@ -195,5 +201,5 @@ async fn the_description_is_true() {
             }
         }
     }
-    assert_eq!(tried, 12);
+    assert_eq!(tried, 14);
 }

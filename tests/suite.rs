@@ -3,6 +3,7 @@
 
 mod accounts;
 mod admin;
+mod app_cookies;
 mod architecture;
 mod balance;
 mod browser;

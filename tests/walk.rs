@@ -193,8 +193,9 @@ async fn answers_to_somebody_are_kept_by_no_shared_cache() {
 #[tokio::test]
 async fn our_cookie_stays_here_and_an_application_cannot_set_it() {
     let upstream = Upstream::answering(|_| {
-        let planted = "__Host-session=planted; Path=/; Secure";
-        answer("200 OK", &[("Set-Cookie", planted), ("Set-Cookie", "mine=1")], "")
+        let (planted, mine) =
+            ("__Host-session=planted; Path=/; Secure", "mine=1; SameSite=Lax; Secure; HttpOnly");
+        answer("200 OK", &[("Set-Cookie", planted), ("Set-Cookie", mine)], "")
     })
     .await;
     let proxy = proxy(&upstream).route("/", "").route("/public", "access = \"public\"").start();
@@ -202,7 +203,7 @@ async fn our_cookie_stays_here_and_an_application_cannot_set_it() {
     alice.0.insert(0, ("app".to_owned(), "a=\"b; c".to_owned()));
     for path in ["/", "/public"] {
         let answer = proxy.client().get(path, &alice).await;
-        assert_eq!(answer.all("set-cookie"), ["mine=1"], "{path}");
+        assert_eq!(answer.all("set-cookie"), ["mine=1; SameSite=Lax; Secure; HttpOnly"], "{path}");
         let cookie = upstream.last().header("cookie").unwrap();
         assert_eq!(cookie, "app=a=\"b; c", "{path}");
     }

@@ -1,4 +1,4 @@
-//! `/api/v1/`: sessions for scripts, described in openapi.json.
+//! `/api/v1/`: sessions and findings for scripts, described in openapi.json.
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
@@ -77,6 +77,7 @@ impl AdminParts {
                 json(&Revoked { revoked })
             }
             Order::EndAll => json(&Revoked { revoked: sessions.end_all(REASON, about, |_| {}).await? }),
+            Order::Findings(policy) => json(&self.findings.list(policy)),
             Order::Describe => include_str!("openapi.json").to_owned(),
         })
     }

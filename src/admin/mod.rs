@@ -1,5 +1,5 @@
 //! The admin listener: whether the process lives, whether it can do its work, what it counts, and, over its socket
-//! alone, the sessions. Rank 8.
+//! alone, the sessions and the findings. Rank 8.
 //!
 //! It has sockets of its own, on loopback unless configured otherwise: nothing of it is ever answered where
 //! users come in.
@@ -25,7 +25,7 @@ use crate::http::{Authority, Body, Scheme};
 use crate::listener::{Handler, Peer};
 use crate::session::Directory;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Findings, Metrics};
 use crate::upstream::Upstreams;
 
 /// Answers on the admin listener.
@@ -45,6 +45,8 @@ pub struct AdminParts {
     pub store: Arc<dyn Store>,
     /// What lies there, seen from above.
     pub sessions: Directory,
+    /// What the policies find.
+    pub findings: Findings,
     /// Where requests' names come from.
     pub random: Random,
     /// What is counted.

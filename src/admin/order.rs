@@ -6,6 +6,7 @@ use url::form_urlencoded;
 
 use crate::base::handle::Handle;
 use crate::http::Problem;
+use crate::telemetry::Policy;
 
 /// So many sessions are listed unless another number is asked for.
 pub const LISTED: usize = 100;
@@ -25,6 +26,7 @@ pub(super) enum Order {
     End(Handle),
     EndUser(String),
     EndAll,
+    Findings(Option<Policy>),
     Describe,
 }
 
@@ -45,8 +47,12 @@ impl From<Problem> for Refusal {
 impl Order {
     /// What is asked for at `path`, below the API's prefix.
     pub(super) fn read(parts: &Parts, path: &str) -> Result<Self, Refusal> {
-        let query = Query::read(parts.uri.query().unwrap_or_default())?;
         let asks = matches!(parts.method, Method::GET | Method::HEAD);
+        let query = parts.uri.query().unwrap_or_default();
+        if path == "/findings" {
+            return if asks { Ok(Self::Findings(policy(query)?)) } else { Err(Refusal::Method(&SAFE)) };
+        }
+        let query = Query::read(query)?;
         match path {
             "/sessions" if asks => query.list(),
             "/sessions" if parts.method == Method::DELETE => query.end(),
@@ -64,6 +70,18 @@ impl Order {
                 }
             }
         }
+    }
+}
+
+/// Whose findings a request is about; everybody's, where it does not say.
+fn policy(query: &str) -> Result<Option<Policy>, Problem> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    match (pairs.next(), pairs.next()) {
+        (None, _) => Ok(None),
+        (Some((name, word)), None) if name == "policy" => {
+            Policy::named(&word).ok_or(Problem::BadRequest).map(Some)
+        }
+        _ => Err(Problem::BadRequest),
     }
 }
 
@@ -149,6 +167,8 @@ mod tests {
             ("DELETE", "/sessions?user=alice", Order::EndUser("alice".to_owned())),
             ("DELETE", "/sessions?all=true", Order::EndAll),
             ("GET", "/openapi.json", Order::Describe),
+            ("GET", "/findings", Order::Findings(None)),
+            ("HEAD", "/findings?policy=csrf", Order::Findings(Some(Policy::CrossSite))),
         ] {
             assert_eq!(read(method, address), Ok(order), "{method} {address}");
         }
@@ -177,6 +197,9 @@ mod tests {
             "/sessions?limit=0".to_owned(),
             "/sessions?limit=10001".to_owned(),
             "/sessions/count?user=a".to_owned(),
+            "/findings?policy=none".to_owned(),
+            "/findings?policy=csrf&policy=cookies".to_owned(),
+            "/findings?user=a".to_owned(),
             format!("/sessions/{HANDLE}?all=true"),
         ] {
             assert_eq!(read("GET", &address), Err(Refusal::Problem(Problem::BadRequest)), "{address}");
@@ -189,10 +212,14 @@ mod tests {
             assert_eq!(read("GET", path), Err(Refusal::Problem(Problem::NoRoute)), "{path}");
         }
         for method in ["POST", "PUT", "PATCH", "OPTIONS"] {
-            for path in ["/sessions", "/sessions/count", "/openapi.json", &format!("/sessions/{HANDLE}")] {
+            for path in
+                ["/sessions", "/sessions/count", "/findings", "/openapi.json", &format!("/sessions/{HANDLE}")]
+            {
                 assert!(matches!(read(method, path), Err(Refusal::Method(_))), "{method} {path}");
             }
         }
-        assert_eq!(read("DELETE", "/sessions/count"), Err(Refusal::Method(&SAFE)));
+        for path in ["/sessions/count", "/findings"] {
+            assert_eq!(read("DELETE", path), Err(Refusal::Method(&SAFE)), "{path}");
+        }
     }
 }

@@ -13,10 +13,10 @@ use crate::admin::AdminParts;
 use crate::auth::{LocalUsers, PasswordQueue};
 use crate::config::{Config, LocalAuth};
 use crate::endpoints::{self, Endpoints};
-use crate::gateway::{self, Gateway, Routes};
+use crate::gateway::{self, CookieGuard, Gateway, Routes};
 use crate::http::HeadLimits;
 use crate::pages::Pages;
-use crate::policy::{ClearSiteData, CrossSite, OwnCookies, ResponseHeaders, StrictTransport};
+use crate::policy::{ClearSiteData, CookiePolicy, CrossSite, OwnCookies, ResponseHeaders, StrictTransport};
 use crate::session::{Directory, FormTokens, Sessions, Toucher, Watchman};
 use crate::telemetry::{AccessLog, Audit, Event, Facts};
 use crate::upstream::{self, BodyLimits, IdentityWriter, Upstreams};
@@ -60,11 +60,13 @@ impl Site {
         let World { clock, random, .. } = &lasting.world;
         let secrets = session_secrets(config, &lasting.world)?;
         let (sessions, toucher) = Sessions::new(&config.session, &secrets, lasting.surroundings());
-        let (sessions, own_cookies) = (Arc::new(sessions), OwnCookies::new(&config.session.cookie.name));
+        let sessions = Arc::new(sessions);
+        let own_cookies = OwnCookies::new(&config.session.cookie.name);
+        let cookies = Arc::new(CookiePolicy::new(config.cookies.clone(), own_cookies));
         let (watchman, directory) = (sessions.watchman(), sessions.directory().clone());
         let users = config.auth.local.as_ref().map(|local| local_users(local, config)).transpose()?;
         let pages = Arc::new(Pages::new(&config.server.prefix, &config.login).map_err(StartError::Pages)?);
-        let upstreams = Arc::new(upstreams(config, lasting, &sessions, before)?);
+        let upstreams = Arc::new(upstreams(config, lasting, &sessions, Arc::clone(&cookies), before)?);
         let endpoints = Endpoints::new(endpoints::Parts {
             prefix: config.server.prefix.clone(),
             default_redirect: config.login.default_redirect.clone(),
@@ -83,7 +85,12 @@ impl Site {
             endpoints,
             sessions,
             upstreams: Arc::clone(&upstreams),
-            own_cookies,
+            cookies: CookieGuard {
+                policy: cookies,
+                findings: lasting.findings.clone(),
+                metrics: Arc::clone(&lasting.metrics),
+                clock: clock.clone(),
+            },
             cross_site: CrossSite::new(&config.csrf),
             findings: lasting.findings.clone(),
             pages,
@@ -110,6 +117,7 @@ impl Site {
         AdminParts {
             store: Arc::clone(&lasting.store),
             sessions: self.sessions.clone(),
+            findings: lasting.findings.clone(),
             random: lasting.world.random,
             metrics: Arc::clone(&lasting.metrics),
             upstreams: Arc::clone(&self.upstreams),
@@ -148,12 +156,13 @@ fn upstreams(
     config: &Config,
     lasting: &Lasting,
     sessions: &Sessions,
+    cookies: Arc<CookiePolicy>,
     before: Option<&Upstreams>,
 ) -> Result<Upstreams, StartError> {
     let limits = &config.server.limits;
     let parts = upstream::Parts {
         identity: IdentityWriter::new(config.identity.headers.clone()),
-        own_cookies: OwnCookies::new(&config.session.cookie.name),
+        cookies,
         body_limits: BodyLimits { bytes: limits.body_bytes, silence: limits.body_idle_timeout },
         drivers: lasting.drivers.clone(),
         tunnels: lasting.tunnels.clone(),

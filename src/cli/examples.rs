@@ -115,6 +115,13 @@ Examples:
 Running proxies hear of it within milliseconds. What is ended through the admin socket stands in the proxy's audit
 log; what is ended in Redis directly stands in none.";
 
+pub(super) const FINDINGS: &str = "\
+Examples:
+  foregate findings
+  foregate findings --policy cookies --json
+
+Exit codes: 0 done, 2 usage or configuration, 3 the proxy does not answer.";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   foregate completions bash > /usr/share/bash-completion/completions/foregate

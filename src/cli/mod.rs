@@ -4,13 +4,16 @@
 mod check;
 mod demo;
 mod examples;
+mod findings;
 mod healthcheck;
 mod output;
 mod packaging;
 mod password;
 mod run;
 mod sessions;
+mod socket;
 mod systemd;
+mod table;
 mod users;
 
 use std::path::PathBuf;
@@ -108,6 +111,12 @@ enum Command {
     /// file or in memory through the admin socket of the running proxy.
     #[command(after_help = examples::SESSIONS)]
     Sessions(sessions::SessionsArgs),
+    /// What the policies found: which cookies of applications, which requests from other sites
+    ///
+    /// What is changed or refused, and with mode = "report" what would be: by application, with how often it was seen
+    /// since the running proxy started, which is asked over its admin socket.
+    #[command(after_help = examples::FINDINGS)]
+    Findings(findings::FindingsArgs),
     /// Print what completes commands and flags in a shell
     ///
     /// For packagers: the script goes where the shell looks for completions.
@@ -133,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Password => password::password(),
         Command::Users(args) => users::users(&args, &cli.config, &environment),
         Command::Sessions(args) => sessions::sessions(&args, &cli.config, &environment),
+        Command::Findings(args) => findings::findings(&args, &cli.config, &environment),
         Command::Completions(args) => packaging::completions(&args, Cli::command()),
         Command::Man(args) => packaging::man(&args, Cli::command()),
     };

@@ -7,12 +7,13 @@ use super::Environment;
 use super::load::{Loaded, keys, read};
 use super::well_known;
 
-/// What no configuration goes without.
-const LEAST: [(&str, &str); 4] = [
+/// What no configuration goes without, and what makes a rule of those that may be left out.
+const LEAST: [(&str, &str); 5] = [
     ("tls.certificate[].cert", "\"a\""),
     ("tls.certificate[].key", "\"a\""),
     ("upstream.NAME.servers", "[\"http://app\"]"),
     ("route[].upstream", "\"NAME\""),
+    ("cookies.rule[].name", "\"NAME\""),
 ];
 
 const SECRET: (&str, &str) = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");
@@ -52,8 +53,8 @@ fn file(values: &[(&str, &str)]) -> String {
     };
     let plain = all.iter().filter(|(key, _)| !key.contains("[]"));
     let plain: String = plain.map(|(key, value)| format!("{key} = {value}\n")).collect();
-    let (certificate, route) = (of("tls.certificate[]."), of("route[]."));
-    format!("{plain}[[tls.certificate]]\n{certificate}[[route]]\n{route}")
+    let [certificate, route, rule] = ["tls.certificate[].", "route[].", "cookies.rule[]."].map(of);
+    format!("{plain}[[tls.certificate]]\n{certificate}[[route]]\n{route}[[cookies.rule]]\n{rule}")
 }
 
 fn load(values: &[(&str, &str)], variables: &[(&str, &str)]) -> Loaded {

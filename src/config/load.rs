@@ -8,7 +8,9 @@ use super::reader::{
 };
 use super::route::{self, Surroundings};
 use super::{Config, Environment, Mode};
-use super::{auth, csrf, headers, hsts, identity, log, login, server, session, tls, upstream, well_known};
+use super::{
+    auth, cookies, csrf, headers, hsts, identity, log, login, server, session, tls, upstream, well_known,
+};
 
 const MODES: [(&str, Mode); 2] = [("production", Mode::Production), ("development", Mode::Development)];
 
@@ -95,6 +97,7 @@ fn sections(root: &mut Section<'_>, folder: &Path, environment: &Environment) ->
     let headers = root.table("headers", headers::read);
     let around = Surroundings { server: &server, login: &login, upstreams: &upstreams, csrf: csrf.mode };
     let routes = route::read_all(root, around);
+    let cookies = root.table("cookies", |section| cookies::read(section, &session.cookie, context));
     let log = root.table("log", |section| log::read(section, context));
     let folder = folder.to_owned();
     Config {
@@ -110,6 +113,7 @@ fn sections(root: &mut Section<'_>, folder: &Path, environment: &Environment) ->
         routes,
         csrf,
         headers,
+        cookies,
         log,
         folder,
     }
@@ -121,7 +125,9 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use super::super::{AuditTarget, HostPattern, RedisAddress, SameSite, SessionSecret, StoreUrl};
+    use super::super::{
+        AuditTarget, HostPattern, PolicyMode, RedisAddress, SameSite, SessionSecret, StoreUrl,
+    };
     use super::*;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -222,6 +228,9 @@ mod tests {
         let names: Vec<&str> = config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
         assert_eq!(names, ["wiki", "app"]);
         assert_eq!(config.routes[0].host, HostPattern::Subdomains(".example.com".to_owned()));
+        assert_eq!((config.cookies.mode, config.cookies.same_site), (PolicyMode::Report, SameSite::Strict));
+        assert_eq!(config.cookies.rules[0].max_age, Some(Duration::from_secs(8 * 3_600)));
+        assert!(config.cookies.rules[0].host_prefix && config.cookies.rules[1].drop);
         assert_eq!(config.log.audit, AuditTarget::File(fixtures().join("audit.jsonl")));
     }
 

@@ -7,6 +7,7 @@ mod auth;
 mod client_auth;
 mod client_tls;
 mod context;
+mod cookies;
 mod csrf;
 #[cfg(test)]
 mod documented;
@@ -41,6 +42,7 @@ use std::path::PathBuf;
 pub use auth::{Auth, LocalAuth};
 pub use client_auth::{ClientAuth, ClientAuthMode};
 pub use client_tls::ClientTls;
+pub use cookies::{CookieRule, Cookies, NamePattern};
 pub use csrf::Csrf;
 pub use environment::Environment;
 pub use headers::Headers;
@@ -59,10 +61,12 @@ pub use server::{AdminSocket, ListenAt, ProxyProtocol, Server};
 pub use server_url::{Place, ServerScheme, ServerUrl};
 pub use session::{
     Activity, AtLimit, Bind, Cache, MIN_SECRET_BYTES, OnOutage, RedisAddress, RedisCluster, RedisEndpoint,
-    RedisSentinels, RedisUrl, SameSite, Session, SessionCookie, SessionSecret, SiteData, Store, StoreUrl,
+    RedisSentinels, RedisUrl, Session, SessionCookie, SessionSecret, SiteData, Store, StoreUrl,
 };
 pub use tls::{CertificateFiles, Tls, TlsVersion};
 pub use upstream::{HostHeader, Upstream};
+
+pub use crate::http::SameSite;
 
 /// The whole of `proxy.toml`, checked.
 #[derive(Clone, Debug)]
@@ -91,6 +95,8 @@ pub struct Config {
     pub csrf: Csrf,
     /// `[headers]`
     pub headers: Headers,
+    /// `[cookies]`
+    pub cookies: Cookies,
     /// `[log]`
     pub log: Log,
     /// The folder of the file, which relative paths start from.

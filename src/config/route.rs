@@ -48,6 +48,29 @@ pub enum HostPattern {
     Any,
 }
 
+impl HostPattern {
+    /// Whether it is for `host`, in lower case.
+    pub fn fits(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => name == host,
+            Self::Subdomains(suffix) => host.ends_with(suffix.as_str()),
+            Self::Any => true,
+        }
+    }
+
+    /// Whether it is for all hosts that `other` is for.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        match other {
+            Self::Exact(name) => self.fits(name),
+            Self::Subdomains(suffix) => {
+                matches!(self, Self::Subdomains(ours) if suffix.ends_with(ours.as_str()))
+                    || *self == Self::Any
+            }
+            Self::Any => *self == Self::Any,
+        }
+    }
+}
+
 /// Who may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -185,7 +208,7 @@ fn check_access(section: &Section<'_>, route: &Route, login: &Login) {
     }
 }
 
-fn host_pattern(text: &str) -> Result<HostPattern, Complaint> {
+pub(super) fn host_pattern(text: &str) -> Result<HostPattern, Complaint> {
     if text == "*" {
         return Ok(HostPattern::Any);
     }

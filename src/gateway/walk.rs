@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 
 use super::rejection::{Rejection, allow};
 use super::routes::{NoRoute, Routes};
+use super::set_cookies::{CookieGuard, Source};
 use crate::base::random::Random;
 use crate::config::{Access, Activity, ClientAuth, Mode, Unauthenticated};
 use crate::endpoints::Endpoints;
@@ -18,8 +19,8 @@ use crate::http::{
 use crate::listener::Handshake;
 use crate::pages::Pages;
 use crate::policy::{
-    CrossSite, Decision, OwnCookies, Permit, ResponseHeaders, ReturnTo, Route, StrictTransport,
-    counts_as_use, decide, keep_private, login_location, vary_by_cookie,
+    CrossSite, Decision, Permit, ResponseHeaders, ReturnTo, Route, StrictTransport, counts_as_use, decide,
+    keep_private, login_location, vary_by_cookie,
 };
 use crate::session::{Finding, NoSession, Session, Sessions};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Findings, Metrics};
@@ -44,10 +45,10 @@ pub struct Gateway {
     endpoints: Endpoints,
     sessions: Arc<Sessions>,
     upstreams: Arc<Upstreams>,
-    own_cookies: OwnCookies,
     pub(super) cross_site: CrossSite,
     pub(super) findings: Findings,
     pub(super) audit: Audit,
+    cookies: CookieGuard,
     activity: Activity,
     prefix: String,
     own_label: Arc<str>,
@@ -64,12 +65,12 @@ pub struct Parts {
     pub sessions: Arc<Sessions>,
     /// The applications.
     pub upstreams: Arc<Upstreams>,
-    /// The cookies that applications cannot set.
-    pub own_cookies: OwnCookies,
     /// Whose pages may have browsers send what changes something.
     pub cross_site: CrossSite,
     /// What the policies find.
     pub findings: Findings,
+    /// What sees to the cookies that applications set.
+    pub cookies: CookieGuard,
     /// What people see.
     pub pages: Arc<Pages>,
     /// What every answer over TLS says.
@@ -155,9 +156,9 @@ impl Gateway {
             endpoints: parts.endpoints,
             sessions: parts.sessions,
             upstreams: parts.upstreams,
-            own_cookies: parts.own_cookies,
             cross_site: parts.cross_site,
             findings: parts.findings,
+            cookies: parts.cookies,
             audit: parts.audit,
             activity: parts.activity,
             own_label: parts.prefix.as_str().into(),
@@ -184,7 +185,7 @@ impl Gateway {
         }
         let cookie = self.renewed_cookie(context, &visitor).await;
         let response = self.upstreams.forward(&permit, context, request).await?;
-        Ok(self.harden(response, &permit).with_cookie(cookie))
+        Ok(self.harden(response, context, &permit).with_cookie(cookie))
     }
 
     /// A host that asks for certificates is served where the handshake did, and no other host there: a connection that
@@ -315,14 +316,11 @@ impl Gateway {
     }
 
     /// What an upstream's answer may not do.
-    fn harden(&self, mut response: Response<Body>, permit: &Permit) -> Answered {
+    fn harden(&self, mut response: Response<Body>, context: &RequestContext, permit: &Permit) -> Answered {
         let headers = response.headers_mut();
         let route = permit.route();
-        let planted = self.own_cookies.drop_foreign(headers);
-        if planted > 0 {
-            tracing::warn!(upstream = &*route.upstream, planted, "an upstream tried to set our cookie");
-            self.metrics.policy_finding("session-cookie", &route.upstream);
-        }
+        let source = Source { application: &route.upstream, host: context.authority.host() };
+        self.cookies.pass(headers, source);
         // Before what follows: no list of the operator's takes that away.
         self.headers.harden(headers);
         if permit.session().is_some() {

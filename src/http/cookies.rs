@@ -5,6 +5,8 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
+use super::percent;
+
 /// The proxy's cookie that binds a login form to the browser that asked for it.
 pub const LOGIN_COOKIE: &str = "__Host-foregate-login";
 
@@ -20,16 +22,22 @@ pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'
 /// not count, nor does whether it has a value. The others stay as they are; several lines, as HTTP/2 has them
 /// (RFC 9113 §8.2.3), become one.
 pub fn remove(headers: &mut HeaderMap, names: &[&str]) {
-    let is_unwanted = |pair: &[u8]| {
+    sift(headers, |pair| {
         let found = sent_name(pair);
-        names.iter().any(|name| found.eq_ignore_ascii_case(name.as_bytes()))
-    };
+        let is_unwanted = names.iter().any(|name| found.eq_ignore_ascii_case(name.as_bytes()));
+        (!is_unwanted).then_some(pair)
+    });
+}
+
+/// Leaves of each cookie, name and value, what `rest` leaves of it.
+pub fn sift(headers: &mut HeaderMap, rest: impl Fn(&[u8]) -> Option<&[u8]>) {
+    let is_whole = |pair: &[u8]| rest(pair).is_some_and(|left| left.len() == pair.len());
     let is_one_line = lines(headers).nth(1).is_none();
-    if is_one_line && !lines(headers).flat_map(pairs).any(is_unwanted) {
+    if is_one_line && lines(headers).flat_map(pairs).all(is_whole) {
         return;
     }
     let kept: Vec<&[u8]> =
-        lines(headers).flat_map(pairs).filter(|pair| !pair.is_empty() && !is_unwanted(pair)).collect();
+        lines(headers).flat_map(pairs).filter(|pair| !pair.is_empty()).filter_map(&rest).collect();
     let joined = kept.join(b"; ".as_slice());
     if joined.is_empty() {
         headers.remove(header::COOKIE);
@@ -38,6 +46,15 @@ pub fn remove(headers: &mut HeaderMap, names: &[&str]) {
     let mut value = HeaderValue::try_from(joined).expect("pieces of header values make a header value");
     value.set_sensitive(true);
     headers.insert(header::COOKIE, value);
+}
+
+/// What all names have in common that some application takes for one: PHP reads dots and spaces as underscores and
+/// stops at a bracket, others undo percent-encoding, and some do not mind case.
+pub fn likeness(name: &[u8]) -> Vec<u8> {
+    let decoded = percent::decode_fully(name);
+    let read = decoded.trim_ascii_start().split(|byte| matches!(byte, b'[' | 0)).next().unwrap_or_default();
+    let same = |byte: &u8| if matches!(byte, b'.' | b' ') { b'_' } else { byte.to_ascii_lowercase() };
+    read.iter().map(same).collect()
 }
 
 /// The name that an upstream's `Set-Cookie` value gives its cookie (RFC 6265bis §5.6). Browsers send a nameless
@@ -56,14 +73,14 @@ fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The name of a pair as the laxest reader finds it: behind any `=` at the start, and the whole of a pair
 /// without `=`.
-fn sent_name(mut pair: &[u8]) -> &[u8] {
+pub fn sent_name(mut pair: &[u8]) -> &[u8] {
     while let [b'=' | b' ' | b'\t', rest @ ..] = pair {
         pair = rest;
     }
     trim(pair.split(|byte| *byte == b'=').next().unwrap_or_default())
 }
 
-fn trim(mut text: &[u8]) -> &[u8] {
+pub(super) fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;
     }

@@ -34,6 +34,11 @@ impl Policy {
             Self::CrossSite => "csrf",
         }
     }
+
+    /// The policy of that word.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Cookies, Self::CrossSite].into_iter().find(|policy| policy.as_str() == word)
+    }
 }
 
 /// What becomes of a finding.
@@ -141,9 +146,11 @@ impl Findings {
         has_room
     }
 
-    /// All of them: by policy, application and subject.
-    pub fn list(&self) -> Vec<FindingReport> {
-        lock(&self.0.entries).iter().map(|(key, tally)| key.report(tally)).collect()
+    /// All of them, or those of one policy: by policy, application and subject.
+    pub fn list(&self, policy: Option<Policy>) -> Vec<FindingReport> {
+        let is_meant = |key: &Key| policy.is_none_or(|policy| policy == key.policy);
+        let entries = lock(&self.0.entries);
+        entries.iter().filter(|(key, _)| is_meant(key)).map(|(key, tally)| key.report(tally)).collect()
     }
 }
 
@@ -197,10 +204,14 @@ mod tests {
         assert!(note(&findings, "basket"));
         assert!(!note(&findings, "basket"));
         assert!(note(&findings, "theme"));
-        let listed = findings.list();
+        let listed = findings.list(None);
         assert_eq!(listed.len(), 2);
         assert_eq!((listed[0].subject.as_str(), listed[0].count), ("basket", 2));
         assert_eq!((listed[0].outcome.as_str(), listed[0].policy.as_str()), ("reported", "cookies"));
+        assert_eq!(
+            (findings.list(Some(Policy::Cookies)).len(), findings.list(Some(Policy::CrossSite))),
+            (2, vec![])
+        );
         assert!(findings.0.metrics.text().contains(r#"policy="cookies",application="shop"} 3"#));
     }
 
@@ -211,7 +222,7 @@ mod tests {
             assert!(note(&findings, &format!("cookie{n}")));
         }
         assert!(!note(&findings, "one-more"));
-        assert_eq!(findings.list().len(), MOST);
+        assert_eq!(findings.list(None).len(), MOST);
         assert!(findings.0.metrics.text().contains("} 1001"));
     }
 
@@ -219,8 +230,8 @@ mod tests {
     fn a_long_name_is_cut_between_two_characters() {
         let findings = findings();
         note(&findings, &"é".repeat(200));
-        assert_eq!(findings.list()[0].subject.len(), SUBJECT_BYTES);
+        assert_eq!(findings.list(None)[0].subject.len(), SUBJECT_BYTES);
         note(&findings, &("x".to_owned() + &"é".repeat(200)));
-        assert!(findings.list().iter().all(|finding| finding.subject.len() <= SUBJECT_BYTES));
+        assert!(findings.list(None).iter().all(|finding| finding.subject.len() <= SUBJECT_BYTES));
     }
 }

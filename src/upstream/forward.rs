@@ -26,7 +26,7 @@ use crate::config::{self, Activity};
 use crate::http::websocket::Handshake;
 use crate::http::{Body, Cleansed, Origin, PublicAddress, RequestContext};
 use crate::outgoing::TlsError;
-use crate::policy::{OwnCookies, Permit};
+use crate::policy::{CookiePolicy, Permit};
 use crate::session::Live;
 use crate::telemetry::{Audit, Event, Facts, Metrics};
 
@@ -49,8 +49,8 @@ pub struct Upstreams {
 pub struct Parts {
     /// What applications learn of the user.
     pub identity: IdentityWriter,
-    /// The cookies that they do not get.
-    pub own_cookies: OwnCookies,
+    /// The cookies that they get.
+    pub cookies: Arc<CookiePolicy>,
     /// How large a request's body may be, where its route says nothing else, and how slow.
     pub body_limits: BodyLimits,
     /// Who owns connections.
@@ -94,7 +94,7 @@ impl Upstreams {
             Ok((config.name.clone(), Upstream::new(config, servers)))
         };
         let by_name = upstreams.iter().map(named).collect::<Result<_, TlsError>>()?;
-        let rewriter = Rewriter { identity: parts.identity, own_cookies: parts.own_cookies };
+        let rewriter = Rewriter { identity: parts.identity, cookies: parts.cookies };
         let riding = Riding { live: parts.live, activity: parts.activity };
         let paths = Paths { drivers: parts.drivers, tunnels: parts.tunnels, riding };
         let Parts { body_limits, audit, metrics, .. } = parts;

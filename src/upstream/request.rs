@@ -12,7 +12,7 @@ use super::intake::{BodyFault, BodyLimits, Intake, Verdict};
 use super::progress::Progress;
 use crate::config::{HostHeader, ServerUrl};
 use crate::http::{Body, Cleansed, Intent, RequestContext, Way, cleanse, forwarding, hop_by_hop};
-use crate::policy::{OwnCookies, Permit};
+use crate::policy::{CookiePolicy, Permit};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -20,7 +20,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug)]
 pub(super) struct Rewriter {
     pub(super) identity: IdentityWriter,
-    pub(super) own_cookies: OwnCookies,
+    pub(super) cookies: Arc<CookiePolicy>,
 }
 
 impl Rewriter {
@@ -43,7 +43,7 @@ impl Rewriter {
             headers.remove(COOKIE);
             headers.remove(AUTHORIZATION);
         }
-        self.own_cookies.cut(headers);
+        self.cookies.restore(headers, request.authority.host());
         let way = Way { hops: &request.hops, scheme: request.scheme, authority: &request.authority };
         forwarding::set(headers, &way);
         headers.insert(REQUEST_ID, value(&request.id.to_string()));

@@ -200,6 +200,11 @@ impl Browser {
         self.post("cookie", json!({ "cookie": cookie })).await;
     }
 
+    /// All cookies of all sites, as the browser keeps them.
+    pub(crate) async fn all_cookies(&self) -> Vec<Value> {
+        self.devtools("Network.getAllCookies", json!({})).await["cookies"].as_array().unwrap().clone()
+    }
+
     /// The value of a script of the test's, which neither the page's policy nor [`Scripts::Off`] holds back; a promise
     /// is waited for.
     pub(crate) async fn evaluate(&self, script: &str) -> Value {

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::output::{complain, print, say, warn};
+use super::table::Room;
 use super::{ConfigFlag, Exit, examples};
 use crate::admin::{LISTED, MOST_LISTED};
 use crate::base::handle::Handle;
@@ -19,7 +20,6 @@ use crate::config::Environment;
 use crate::telemetry::pretty;
 use progress::Progress;
 use reach::{Reach, ReachError};
-use table::Room;
 
 #[derive(Debug, Args)]
 pub(super) struct SessionsArgs {
@@ -119,7 +119,7 @@ fn perform(action: &Action, reach: &Reach) -> Result<Exit, ReachError> {
             if *json {
                 say(pretty(&listed))
             } else {
-                print(table::table(&listed, Room::of_terminal()).as_bytes())
+                print(table::table(&listed, Room::of_output()).as_bytes())
             }
         }
         Action::Show { handle, json } => match reach.find(handle)? {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::run::world;
+use super::super::socket::SocketError;
 use super::progress::Progress;
 use super::proxy::Proxy;
 use crate::app::{self, StartError};
@@ -75,11 +76,17 @@ pub(super) enum ReachError {
     )]
     ProxysStore,
     /// Somebody else answers.
-    #[error("what answers at {} is no proxy of this version (is another program there?)", .socket.display())]
-    Stranger {
-        /// Where.
-        socket: PathBuf,
-    },
+    #[error(transparent)]
+    Stranger(SocketError),
+}
+
+impl From<SocketError> for ReachError {
+    fn from(error: SocketError) -> Self {
+        match error {
+            SocketError::NoProxy { socket, source } => Self::NoProxy { socket, source },
+            stranger @ SocketError::Stranger { .. } => Self::Stranger(stranger),
+        }
+    }
 }
 
 impl ReachError {

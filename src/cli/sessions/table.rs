@@ -1,72 +1,20 @@
 //! Sessions for people to read. Nothing that a client sent reaches a terminal other than as text.
 
-use std::io::{self, IsTerminal};
-
+use super::super::table::{self, Column, Room, minute};
 use crate::session::Report;
 use crate::telemetry::plain;
 
-/// How much of a line there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// A terminal's 80 columns: what is longer is cut.
-    Terminal,
-    /// As much as is needed.
-    Unlimited,
-}
-
-impl Room {
-    /// What standard output has.
-    pub(super) fn of_terminal() -> Self {
-        if io::stdout().is_terminal() { Self::Terminal } else { Self::Unlimited }
-    }
-}
-
-/// What stands above a column, and how wide it may be on a terminal: 80 with two spaces between them.
-const COLUMNS: [(&str, usize); 4] = [("HANDLE", 22), ("USER", 16), ("LAST USED (UTC)", 16), ("DEVICE", 20)];
+const COLUMNS: [Column; 4] = [("HANDLE", 22), ("USER", 16), ("LAST USED (UTC)", 16), ("DEVICE", 20)];
 
 /// A line each; none where there are none.
 pub(super) fn table(reports: &[Report], room: Room) -> String {
-    if reports.is_empty() {
-        return String::new();
-    }
-    let head = COLUMNS.map(|(name, _)| name.to_owned());
-    let rows: Vec<[String; 4]> =
-        std::iter::once(head).chain(reports.iter().map(|report| row(report, room))).collect();
-    let widths = [0, 1, 2, 3].map(|column| rows.iter().map(|row| length(&row[column])).max().unwrap_or(0));
-    rows.iter().map(|row| line(row, widths)).collect()
-}
-
-fn row(report: &Report, room: Room) -> [String; 4] {
-    let cells =
-        [&report.handle, &report.user, &minute(&report.last_seen_at), &report.device].map(|cell| plain(cell));
-    match room {
-        Room::Unlimited => cells,
-        Room::Terminal => {
-            let mut widths = COLUMNS.iter().map(|(_, width)| *width);
-            cells.map(|cell| cut(cell, widths.next().unwrap_or(0)))
-        }
-    }
-}
-
-fn line(cells: &[String; 4], widths: [usize; 4]) -> String {
-    let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-    padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-}
-
-fn length(text: &str) -> usize {
-    text.chars().count()
-}
-
-fn cut(text: String, width: usize) -> String {
-    if length(&text) <= width {
-        return text;
-    }
-    text.chars().take(width - 1).chain(['…']).collect()
-}
-
-/// RFC 3339 to the minute, for people.
-fn minute(time: &str) -> String {
-    time.get(..16).unwrap_or(time).replace('T', " ")
+    let used: Vec<String> = reports.iter().map(|report| minute(&report.last_seen_at)).collect();
+    let rows: Vec<[&str; 4]> = reports
+        .iter()
+        .zip(&used)
+        .map(|(report, used)| [&*report.handle, &*report.user, &**used, &*report.device])
+        .collect();
+    table::table(COLUMNS, &rows, room)
 }
 
 /// All that is known of one.

@@ -4,6 +4,7 @@ use super::super::Server;
 use super::super::context::Context;
 use super::super::host;
 use super::super::reader::{Complaint, Section, kind};
+use crate::http::SameSite;
 use crate::http::cookies::LOGIN_COOKIE;
 
 /// The session cookie's attributes (RFC 6265bis).
@@ -25,18 +26,8 @@ pub struct SessionCookie {
     pub persistent: bool,
 }
 
-/// The `SameSite` attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SameSite {
-    /// Not sent on any cross-site request.
-    Strict,
-    /// Sent on cross-site navigations by GET alone.
-    Lax,
-    /// Sent everywhere.
-    None,
-}
-
-const SAME_SITE: [(&str, SameSite); 3] =
+/// The words for it.
+pub(in crate::config) const SAME_SITE: [(&str, SameSite); 3] =
     [("strict", SameSite::Strict), ("lax", SameSite::Lax), ("none", SameSite::None)];
 
 pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<'_>) -> SessionCookie {

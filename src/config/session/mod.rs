@@ -18,7 +18,8 @@ use crate::base::duration as span;
 use crate::base::secret::Secret;
 
 pub use cache::Cache;
-pub use cookie::{SameSite, SessionCookie};
+pub(super) use cookie::SAME_SITE;
+pub use cookie::SessionCookie;
 pub use redis_url::{RedisAddress, RedisCluster, RedisEndpoint, RedisSentinels, RedisUrl};
 pub use store::{OnOutage, Store, StoreUrl};
 
