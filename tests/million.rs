@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foregate::app::{World, directory};
-use foregate::base::clock::{Clock, Stopwatch};
+use foregate::base::clock::{Clock, Stopwatch, Timestamp};
 use foregate::base::handle::Handle;
 use foregate::base::identity::{Account, Identity};
 use foregate::base::random::Random;
@@ -18,7 +18,8 @@ use foregate::http::{Authority, Intent, RequestContext, RequestKind, Scheme, Tar
 use foregate::listener::PassedSockets;
 use foregate::session::{Directory, Remember, SessionMemory, Sessions, Surroundings};
 use foregate::store::{
-    Answer, Cursor, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch, Transition,
+    Answer, Bucket, Cursor, Loaded, Member, NewSession, Part, Place, Removed, Replaced, Store, Taken, Touch,
+    Transition,
 };
 use foregate::telemetry::{Audit, Format, Lines, Logs, Metrics};
 use http::{HeaderMap, HeaderValue, Method};
@@ -90,6 +91,14 @@ impl Store for Piped {
 
     fn members<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<Member>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn take<'a>(&'a self, _: &'a Bucket, _: Timestamp) -> Answer<'a, Taken> {
+        unreachable!()
+    }
+
+    fn give_back<'a>(&'a self, _: &'a Bucket, _: Place, _: Timestamp) -> Answer<'a, ()> {
+        unreachable!()
     }
 
     fn survey(&self, _: Cursor) -> Answer<'_, Part> {

@@ -5,6 +5,7 @@ mod accounts;
 mod admin;
 mod app_cookies;
 mod architecture;
+mod attempts;
 mod balance;
 mod browser;
 mod cache;

@@ -10,14 +10,15 @@ use tokio_util::task::TaskTracker;
 use super::lasting::Lasting;
 use super::{StartError, World, session_secrets};
 use crate::admin::AdminParts;
-use crate::auth::{LocalUsers, PasswordQueue};
+use crate::auth::{Attempts, LocalUsers, PasswordQueue};
+use crate::base::signed::Secrets;
 use crate::config::{Config, LocalAuth};
 use crate::endpoints::{self, Endpoints};
 use crate::gateway::{self, CookieGuard, Gateway, Routes};
 use crate::http::HeadLimits;
 use crate::pages::Pages;
 use crate::policy::{ClearSiteData, CookiePolicy, CrossSite, OwnCookies, ResponseHeaders, StrictTransport};
-use crate::session::{Directory, FormTokens, Sessions, Toucher, Watchman};
+use crate::session::{Directory, FormTokens, KnownBrowsers, Sessions, Toucher, Watchman};
 use crate::telemetry::{AccessLog, Audit, Event, Facts};
 use crate::upstream::{self, BodyLimits, IdentityWriter, Upstreams};
 
@@ -74,6 +75,8 @@ impl Site {
             sessions: Arc::clone(&sessions),
             forms: FormTokens::new(&secrets, clock.clone(), *random),
             users: users.clone(),
+            attempts: Attempts::new(&config.login, &secrets, Arc::clone(&lasting.store), clock.clone()),
+            browsers: known_browsers(config, &secrets, &lasting.world),
             pages: Arc::clone(&pages),
             clock: clock.clone(),
             clear_site_data: ClearSiteData::new(&config.session.clear_site_data),
@@ -180,6 +183,11 @@ fn local_users(local: &LocalAuth, config: &Config) -> Result<Arc<LocalUsers>, St
         tracing::warn!(file = %local.users.display(), "no users yet: foregate users add NAME");
     }
     Ok(Arc::new(users))
+}
+
+fn known_browsers(config: &Config, secrets: &Secrets, world: &World) -> Option<KnownBrowsers> {
+    config.login.attempts_per_user?;
+    Some(KnownBrowsers::new(secrets, world.clock.clone(), world.random))
 }
 
 fn access_log(config: &Config, world: &World) -> AccessLog {

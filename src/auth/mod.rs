@@ -1,9 +1,11 @@
 //! Who somebody is, by proof: each way in ends in an [`Identity`](crate::base::identity::Identity) or an
 //! [`AuthError`]. Rank 6.
 
+mod attempts;
 mod local;
 mod password;
 
+pub use attempts::{Admission, Attempt, Attempts, NotAdmitted, account_named};
 pub use local::{Details, EditError, Listed, LocalUsers, UsersEditor, UsersFileError};
 pub use password::{LONGEST_PASSWORD, PasswordQueue, hash_password};
 

@@ -1,15 +1,17 @@
 //! Passwords: hashed with argon2id (RFC 9106), or with bcrypt where a file from elsewhere has them so; off the
-//! threads that serve requests, and only so many at once.
+//! threads that serve requests and behind them, and only so many at once.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use password_hash::phc::PasswordHash;
 use password_hash::{PasswordHasher, PasswordVerifier};
-use tokio::sync::Semaphore;
+use rustix::process::setpriority_process;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::AuthError;
 use crate::base::secret::Secret;
@@ -28,6 +30,10 @@ const WAITING_PER_PERMIT: usize = 16;
 
 /// The longest that one waits.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How far checking passwords stands back behind everything else, on the scale of nice(1): a flood of logins does not
+/// slow down those who are signed in, and a login that competes with them is slower, not starved.
+const NICE: i32 = 10;
 
 const NOBODYS_SALT: &[u8; 16] = b"nobody's salt...";
 
@@ -119,12 +125,16 @@ impl PasswordQueue {
         let Ok(Ok(permit)) = permit else { return Err(AuthError::Busy) };
         drop(waiter);
         // The permit goes along: whoever gives up waiting does not make room for more work than there is.
-        let hashing = tokio::task::spawn_blocking(move || {
+        let (answer, hashed) = oneshot::channel();
+        let hash = move || {
+            stand_back();
             let is_right = compare(&password, check);
             drop(permit);
-            is_right
-        });
-        hashing.await.map_err(|_| AuthError::Unavailable)
+            let _ = answer.send(is_right);
+        };
+        // A thread cannot come forward again, so each password has one of its own; it takes microseconds to start.
+        thread::Builder::new().name("password".to_owned()).spawn(hash).map_err(|_| AuthError::Unavailable)?;
+        hashed.await.map_err(|_| AuthError::Unavailable)
     }
 
     fn queue_up(&self) -> Result<Waiter<'_>, AuthError> {
@@ -140,6 +150,13 @@ struct Waiter<'a>(&'a AtomicUsize);
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Lets all other threads go first. Where a sandbox does not allow that, the password is checked all the same.
+fn stand_back() {
+    if let Err(error) = setpriority_process(None, NICE) {
+        tracing::debug!(%error, "checking passwords cannot stand back behind requests");
     }
 }
 

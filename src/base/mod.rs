@@ -9,6 +9,7 @@ pub mod identity;
 pub mod lock;
 pub mod pem;
 pub mod random;
+pub mod rate;
 pub mod request_id;
 pub mod sealed;
 pub mod secret;

@@ -22,6 +22,10 @@ pub enum Purpose {
     SessionForm,
     /// A session's record in the store.
     Record,
+    /// The cookie by which a browser is known again.
+    BrowserCookie,
+    /// The names of the buckets in which attempts to log in are counted.
+    LoginAttempts,
 }
 
 impl Purpose {
@@ -32,6 +36,8 @@ impl Purpose {
             Self::LoginForm => "login-form",
             Self::SessionForm => "session-form",
             Self::Record => "record",
+            Self::BrowserCookie => "browser-cookie",
+            Self::LoginAttempts => "login-attempts",
         }
     }
 }

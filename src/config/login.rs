@@ -7,6 +7,7 @@ use super::context::Context;
 use super::reader::{Complaint, Section, kind};
 use super::{Server, path};
 use crate::base::identity::LOCAL_PROVIDER;
+use crate::base::rate::{self, Rate};
 
 /// More than any machine has cores; each hash takes 19 MiB while it is computed.
 const MAX_HASHES: usize = 1024;
@@ -28,6 +29,10 @@ pub struct Login {
     pub providers: Vec<String>,
     /// Whether a user may ask to stay signed in.
     pub remember_me: bool,
+    /// Failures from one client; `None`: any number.
+    pub attempts_per_client: Option<Rate>,
+    /// Failures under one user's name; `None`: any number.
+    pub attempts_per_user: Option<Rate>,
     /// Password hashes computed at once; `None`: one per core.
     pub hash_concurrency: Option<NonZeroUsize>,
 }
@@ -47,6 +52,8 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
             .map(str::to_owned)
             .collect(),
         remember_me: section.value("remember_me", kind::boolean, true),
+        attempts_per_client: section.value("attempts_per_client", kind::rate, Some(usual("20/m"))),
+        attempts_per_user: section.value("attempts_per_user", kind::rate, Some(usual("5/m"))),
         hash_concurrency: NonZeroUsize::new(section.value("hash_concurrency", hashes, 0)),
     };
     let path = login.default_redirect.split(['?', '#']).next().unwrap_or_default();
@@ -55,6 +62,10 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
         section.error("default_redirect", what, "name a page of the application, such as \"/\"");
     }
     login
+}
+
+fn usual(text: &str) -> Rate {
+    rate::parse(text).expect("the default is a rate")
 }
 
 /// A target for `Location` that cannot lead elsewhere: browsers take `//` and `/\` for the start of another host's
@@ -91,6 +102,8 @@ mod tests {
         assert_eq!(login.providers, ["local"]);
         assert!(login.remember_me);
         assert_eq!(login.hash_concurrency, None);
+        assert_eq!(login.attempts_per_client, rate::parse("20/m").ok());
+        assert_eq!(login.attempts_per_user, rate::parse("5/m").ok());
     }
 
     #[test]
@@ -122,6 +135,13 @@ mod tests {
             let text = format!("login.default_redirect = {path:?}");
             assert_eq!(login(&text).unwrap_err().len(), 1, "{text}");
         }
+    }
+
+    #[test]
+    fn attempts_are_counted_unless_they_are_not() {
+        let login = login("[login]\nattempts_per_client = 'off'\nattempts_per_user = '100/h'").unwrap();
+        assert_eq!(login.attempts_per_client, None);
+        assert_eq!(login.attempts_per_user, rate::parse("100/h").ok());
     }
 
     #[test]

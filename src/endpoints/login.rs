@@ -7,9 +7,9 @@ use url::form_urlencoded;
 
 use super::form::{Form, Sent};
 use super::{Parts, Refusal, see_other};
-use crate::auth::AuthError;
+use crate::auth::{Attempt, account_named};
+use crate::base::handle::Handle;
 use crate::base::identity::Identity;
-use crate::base::secret::Secret;
 use crate::http::{Body, Problem, RequestContext};
 use crate::pages::{LoginPage, LoginProblem, RememberBox};
 use crate::policy::ReturnTo;
@@ -67,11 +67,12 @@ impl Parts {
             let _ = self.refuse_foreign(context, "token");
             return Ok(self.again(context, &headers, &form, LoginProblem::Expired));
         }
-        let identity = match self.authenticate(context, &form).await {
+        let account = account_named(form.field("username"));
+        let browser = self.browsers.as_ref().and_then(|known| known.find(context, &headers, &account));
+        let attempt = Attempt { client: context.client, account: &account, browser: browser.as_ref() };
+        let identity = match self.prove(&attempt, &form).await {
             Ok(identity) => identity,
-            Err(error) => {
-                return Ok(self.again(context, &headers, &form, self.refused(context, &form, error)));
-            }
+            Err(why) => return self.unproven(context, &headers, &form, &why),
         };
         let remember = self.remember(&form);
         let begun = match self.sessions.begin(context, &headers, &identity, remember).await {
@@ -81,38 +82,22 @@ impl Parts {
                 return Ok(self.again(context, &headers, &form, problem));
             }
         };
+        self.logged_in(context, &identity, begun.handle);
+        let mut response = see_other(&self.destination(form.field("return_to")));
+        let known = self.browsers.as_ref().map(|known| known.remember(context, &account, browser));
+        add_cookies(&mut response, [begun.set_cookie].into_iter().chain(known));
+        Ok(response)
+    }
+
+    fn logged_in(&self, context: &RequestContext, identity: &Identity, handle: Handle) {
         self.metrics.login_attempt(LoginResult::Success);
         let facts = Facts {
             user: Some(&identity.user),
             account: Some(&identity.account),
-            handle: Some(begun.handle),
+            handle: Some(handle),
             ..Facts::of(context)
         };
         self.audit.record(Event::Login, &facts);
-        let mut response = see_other(&self.destination(form.field("return_to")));
-        add_cookies(&mut response, [begun.set_cookie]);
-        Ok(response)
-    }
-
-    async fn authenticate(&self, context: &RequestContext, form: &Form) -> Result<Identity, AuthError> {
-        let Some(users) = &self.users else {
-            tracing::error!(request = %context.id, "somebody tries to log in, but no provider is configured");
-            return Err(AuthError::Unavailable);
-        };
-        users.authenticate(form.field("username"), Secret::new(form.field("password").to_owned())).await
-    }
-
-    /// Tells the audit log why, and the user no more than that it did not work.
-    fn refused(&self, context: &RequestContext, form: &Form, error: AuthError) -> LoginProblem {
-        let (result, problem) = match error {
-            AuthError::Refused(_) => (LoginResult::Refused, LoginProblem::WrongCredentials),
-            AuthError::Busy | AuthError::Unavailable => (LoginResult::Unavailable, LoginProblem::Busy),
-        };
-        self.metrics.login_attempt(result);
-        let facts =
-            Facts { user: Some(form.field("username")), reason: Some(error.reason()), ..Facts::of(context) };
-        self.audit.record(Event::LoginFailed, &facts);
-        problem
     }
 
     /// Why somebody who may log in is not logged in.
@@ -133,7 +118,7 @@ impl Parts {
     }
 
     /// The form once more, refilled but for the password.
-    fn again(
+    pub(super) fn again(
         &self,
         context: &RequestContext,
         headers: &HeaderMap,
@@ -143,6 +128,7 @@ impl Parts {
         let status = match problem {
             LoginProblem::WrongCredentials => StatusCode::UNAUTHORIZED,
             LoginProblem::Expired | LoginProblem::TooManySessions => StatusCode::FORBIDDEN,
+            LoginProblem::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             LoginProblem::Busy | LoginProblem::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let page = LoginPage {

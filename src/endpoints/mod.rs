@@ -1,6 +1,7 @@
 //! What the proxy itself answers, under its prefix on every host. Rank 8.
 
 mod assets;
+mod attempt;
 mod form;
 mod login;
 mod logout;
@@ -12,12 +13,12 @@ use std::sync::Arc;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::auth::LocalUsers;
+use crate::auth::{Attempts, LocalUsers};
 use crate::base::clock::Clock;
 use crate::http::{Body, PathPrefix, Problem, RequestContext, Target, redirect};
 use crate::pages::Pages;
 use crate::policy::ClearSiteData;
-use crate::session::{FormTokens, Sessions};
+use crate::session::{FormTokens, KnownBrowsers, Sessions};
 use crate::telemetry::{Audit, Metrics};
 
 /// The proxy's own pages.
@@ -42,6 +43,10 @@ pub struct Parts {
     pub forms: FormTokens,
     /// Who may log in; `None` where no provider is configured.
     pub users: Option<Arc<LocalUsers>>,
+    /// How often somebody may try.
+    pub attempts: Attempts,
+    /// Browsers that count by themselves; `None` where names are not counted.
+    pub browsers: Option<KnownBrowsers>,
     /// What people see.
     pub pages: Arc<Pages>,
     /// The time that pages tell.
@@ -78,6 +83,11 @@ pub enum Refusal {
     Problem(Problem),
     /// Only these methods are taken.
     Method(&'static [Method]),
+    /// Too often.
+    TooManyRequests {
+        /// When to come back, in seconds.
+        retry_after: u64,
+    },
 }
 
 impl From<Problem> for Refusal {

@@ -30,6 +30,8 @@ pub(super) enum Rejection {
     Method(Vec<Method>),
     /// Another site's page may have had the browser send it.
     CrossSite(Sender),
+    /// Too often; once more in so many seconds.
+    TooManyRequests(u64),
     /// Its sender has to log in at this address.
     Login(String),
     /// So it is, but the login page does not open in a frame.
@@ -94,6 +96,7 @@ impl From<Refusal> for Rejection {
         match refusal {
             Refusal::Problem(problem) => Self::Problem(problem),
             Refusal::Method(methods) => Self::Method(methods.to_vec()),
+            Refusal::TooManyRequests { retry_after } => Self::TooManyRequests(retry_after),
         }
     }
 }
@@ -118,6 +121,11 @@ pub(super) fn answer_to(
             response
         }
         Rejection::CrossSite(sender) => cross_site(sender, id, kind, pages),
+        Rejection::TooManyRequests(seconds) => {
+            let mut response = problem_answer(Problem::TooManyRequests, id, kind, pages);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*seconds));
+            response
+        }
         Rejection::Login(location) => redirect(StatusCode::SEE_OTHER, location),
         Rejection::LoginOutsideFrame(location) => {
             pages.login_outside_frame(location).into_response(StatusCode::UNAUTHORIZED)

@@ -10,6 +10,9 @@ use super::percent;
 /// The proxy's cookie that binds a login form to the browser that asked for it.
 pub const LOGIN_COOKIE: &str = "__Host-foregate-login";
 
+/// The proxy's cookie by which a browser is known that somebody logged in from.
+pub const BROWSER_COOKIE: &str = "__Host-foregate-browser";
+
 /// The values of all cookies called exactly `name`, in the order they came.
 pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
     lines(headers).flat_map(pairs).filter_map(move |pair| {

@@ -42,6 +42,8 @@ pub enum LoginProblem {
     WrongCredentials,
     /// The form was not the browser's own, or too old.
     Expired,
+    /// Somebody tried too often, and nobody looked at this attempt.
+    TooManyAttempts,
     /// Too many log in at once.
     Busy,
     /// Sessions cannot be kept at the moment.

@@ -224,7 +224,12 @@ mod tests {
 
     #[test]
     fn what_is_nobodys_typing_error_blames_no_field() {
-        for problem in [LoginProblem::Expired, LoginProblem::Busy, LoginProblem::StoreUnavailable] {
+        for problem in [
+            LoginProblem::Expired,
+            LoginProblem::TooManyAttempts,
+            LoginProblem::Busy,
+            LoginProblem::StoreUnavailable,
+        ] {
             let page = LoginPage { username: "alice", problem: Some(problem), ..LoginPage::default() };
             let html = pages().login(&page).html;
             assert!(html.contains("role=\"alert\"") && !html.contains("aria-invalid"), "{problem:?}");

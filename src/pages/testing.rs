@@ -12,6 +12,8 @@ pub(super) fn look(title: &str) -> Login {
         default_redirect: "/".to_owned(),
         providers: Vec::new(),
         remember_me: true,
+        attempts_per_client: None,
+        attempts_per_user: None,
         hash_concurrency: None,
     }
 }

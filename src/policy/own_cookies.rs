@@ -2,23 +2,23 @@
 
 use http::HeaderMap;
 
-use crate::http::cookies::{self, LOGIN_COOKIE};
+use crate::http::cookies::{self, BROWSER_COOKIE, LOGIN_COOKIE};
 
 /// The proxy's own cookies: they never go upstream, and an application cannot set them.
 #[derive(Clone, Debug)]
 pub struct OwnCookies {
-    names: [String; 2],
+    names: [String; 3],
 }
 
 impl OwnCookies {
-    /// The session cookie of this name, and the login form's.
+    /// The session cookie of this name, and those of the login.
     pub fn new(session: &str) -> Self {
-        Self { names: [session.to_owned(), LOGIN_COOKIE.to_owned()] }
+        Self { names: [session, LOGIN_COOKIE, BROWSER_COOKIE].map(str::to_owned) }
     }
 
     /// Cuts them out of a request.
     pub fn cut(&self, headers: &mut HeaderMap) {
-        cookies::remove(headers, &[&self.names[0], &self.names[1]]);
+        cookies::remove(headers, &self.names.each_ref().map(String::as_str));
     }
 
     /// Whether the value of a `Set-Cookie` line sets one of them, in any case, by its name or by what it is sent back as.
@@ -44,6 +44,7 @@ mod tests {
             "__HOST-SESSION=planted; Domain=example.com",
             " __Host-session =planted",
             "__host-foregate-LOGIN=planted",
+            "__host-foregate-BROWSER=planted",
             "=__Host-session=planted",
             "__Host-session",
         ] {

@@ -134,7 +134,8 @@ mod tests {
     use crate::session::testing::session_of;
     use crate::session::{Lifetime, Lifetimes, Remember};
     use crate::store::{
-        self, Answer, Cursor, Loaded, Member, Part, Removed, Replaced, Store, Touch, Transition,
+        self, Answer, Bucket, Cursor, Loaded, Member, Part, Place, Removed, Replaced, Store, Taken, Touch,
+        Transition,
     };
     use crate::telemetry::{Audit, Lines, Metrics};
 
@@ -180,6 +181,14 @@ mod tests {
 
         fn survey(&self, from: Cursor) -> Answer<'_, Part> {
             slowly(self.0.survey(from))
+        }
+
+        fn take<'a>(&'a self, bucket: &'a Bucket, now: Timestamp) -> Answer<'a, Taken> {
+            slowly(self.0.take(bucket, now))
+        }
+
+        fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
+            slowly(self.0.give_back(bucket, place, now))
         }
 
         fn ping(&self) -> Answer<'_, ()> {

@@ -2,6 +2,7 @@
 
 mod beginning;
 mod bind;
+mod browsers;
 mod carried;
 mod cookie;
 mod device;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 pub use beginning::Begun;
+pub use browsers::{KnownBrowser, KnownBrowsers};
 pub use cookie::SessionCookie;
 pub use directory::Directory;
 pub use forms::{FormBinding, FormTokens};

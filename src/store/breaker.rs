@@ -10,9 +10,10 @@ use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Answer, Cursor, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch, Transition, Trouble,
-    Unavailable,
+    Answer, Bucket, Cursor, Loaded, Member, NewSession, Part, Place, Removed, Replaced, Store, Taken, Touch,
+    Transition, Trouble, Unavailable,
 };
+use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
 use crate::base::lock::lock;
 use crate::base::random::Random;
@@ -182,6 +183,14 @@ impl Store for Breaker {
         self.guard(|store| store.survey(from))
     }
 
+    fn take<'a>(&'a self, bucket: &'a Bucket, now: Timestamp) -> Answer<'a, Taken> {
+        self.guard(move |store| store.take(bucket, now))
+    }
+
+    fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
+        self.guard(move |store| store.give_back(bucket, place, now))
+    }
+
     fn knock(&self) -> Answer<'_, ()> {
         self.store.knock()
     }
@@ -266,6 +275,14 @@ mod tests {
 
         fn survey(&self, from: Cursor) -> Answer<'_, Part> {
             self.well.survey(from)
+        }
+
+        fn take<'a>(&'a self, bucket: &'a Bucket, now: Timestamp) -> Answer<'a, Taken> {
+            self.well.take(bucket, now)
+        }
+
+        fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
+            self.well.give_back(bucket, place, now)
         }
 
         fn knock(&self) -> Answer<'_, ()> {

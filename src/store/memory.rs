@@ -10,9 +10,10 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
 use crate::base::lock::lock;
 
+use super::buckets::Buckets;
 use super::{
-    Answer, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch,
-    Transition, swapped,
+    Answer, Bucket, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Place, Removed, Replaced, Store,
+    Taken, Touch, Transition, swapped,
 };
 
 /// Below this many entries a sweep is not worth its walk.
@@ -22,6 +23,7 @@ const FIRST_SWEEP: usize = 1024;
 pub(super) struct MemoryStore {
     clock: Clock,
     shelf: Mutex<Shelf>,
+    buckets: Buckets,
 }
 
 struct Shelf {
@@ -40,7 +42,8 @@ struct Entry {
 
 impl MemoryStore {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, shelf: Mutex::new(Shelf { entries: HashMap::new(), sweep_at: FIRST_SWEEP }) }
+        let shelf = Mutex::new(Shelf { entries: HashMap::new(), sweep_at: FIRST_SWEEP });
+        Self { clock, shelf, buckets: Buckets::default() }
     }
 }
 
@@ -136,6 +139,15 @@ impl Store for MemoryStore {
     fn survey(&self, _from: Cursor) -> Answer<'_, Part> {
         let handles = lock(&self.shelf).all(self.clock.now());
         Box::pin(ready(Ok(Part { handles, next: None })))
+    }
+
+    fn take<'a>(&'a self, bucket: &'a Bucket, now: Timestamp) -> Answer<'a, Taken> {
+        Box::pin(ready(Ok(self.buckets.take(bucket, now))))
+    }
+
+    fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
+        self.buckets.give_back(bucket, place, now);
+        Box::pin(ready(Ok(())))
     }
 
     fn ping(&self) -> Answer<'_, ()> {

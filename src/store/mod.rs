@@ -1,9 +1,12 @@
 //! The shelf where sessions lie: bytes, a time to live and an index, nothing more. What the bytes mean, and
-//! whether a session is alive, is decided above; a store's expiry is housekeeping.
+//! whether a session is alive, is decided above; a store's expiry is housekeeping. Beside it stand the buckets in which
+//! attempts are counted, for all who share the store.
 //!
 //! Rank 4.
 
 mod breaker;
+mod bucket;
+mod buckets;
 mod file;
 mod memory;
 mod observed;
@@ -17,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use breaker::Breaker;
+pub use bucket::{Bucket, BucketName, Place, Taken};
 pub use file::FileError;
 pub use observed::Observed;
 #[cfg(test)]
@@ -109,6 +113,13 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Some of all sessions, in no order, and where to go on. One that is there throughout is met at least once.
     fn survey(&self, from: Cursor) -> Answer<'_, Part>;
+
+    /// Takes a place in a bucket, in one step: of all who ask at once, as many get one as there are. It drains by
+    /// itself.
+    fn take<'a>(&'a self, bucket: &'a Bucket, now: Timestamp) -> Answer<'a, Taken>;
+
+    /// Gives a place back before it has drained.
+    fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()>;
 
     /// What an operator should know although nothing fails; `None` where there is nothing.
     fn remark(&self) -> Option<String> {

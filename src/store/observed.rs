@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    Answer, Cursor, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch, Transition,
-    Unavailable,
+    Answer, Bucket, Cursor, Loaded, Member, NewSession, Part, Place, Removed, Replaced, Store, Taken, Touch,
+    Transition, Unavailable,
 };
-use crate::base::clock::Stopwatch;
+use crate::base::clock::{Stopwatch, Timestamp};
 use crate::base::handle::Handle;
 use crate::telemetry::{Audit, Event, Facts, Metrics};
 
@@ -85,6 +85,14 @@ impl Store for Observed {
 
     fn survey(&self, from: Cursor) -> Answer<'_, Part> {
         self.watch("survey", self.store.survey(from))
+    }
+
+    fn take<'a>(&'a self, bucket: &'a Bucket, now: Timestamp) -> Answer<'a, Taken> {
+        self.watch("take", self.store.take(bucket, now))
+    }
+
+    fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
+        self.watch("give_back", self.store.give_back(bucket, place, now))
     }
 
     fn knock(&self) -> Answer<'_, ()> {

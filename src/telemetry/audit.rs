@@ -21,6 +21,8 @@ pub enum Event {
     Login,
     /// Somebody could not.
     LoginFailed,
+    /// Somebody tried too often, and nobody looked at what they sent.
+    LoginLimited,
     /// A session in use was given another id.
     Rotated,
     /// A session was ended before its time.

@@ -78,6 +78,8 @@ pub enum LoginResult {
     Success,
     /// With the same page again.
     Refused,
+    /// It was one too many, and nobody looked at it.
+    Limited,
     /// It could not be decided.
     Unavailable,
 }
@@ -87,6 +89,7 @@ impl LoginResult {
         match self {
             Self::Success => "success",
             Self::Refused => "refused",
+            Self::Limited => "limited",
             Self::Unavailable => "unavailable",
         }
     }

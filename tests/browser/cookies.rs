@@ -56,9 +56,8 @@ async fn shopping(mode: &str, used: impl AsyncFnOnce(&Proxy, Vec<Value>)) {
 
 /// What of a cookie the policy has to do with.
 fn seen(cookies: &[Value]) -> Value {
-    let foreign =
-        cookies.iter().filter(|cookie| !cookie["name"].as_str().unwrap().starts_with("__Host-session"));
-    let foreign = foreign.filter(|cookie| cookie["name"] != "__Host-foregate-login");
+    let is_ours = |name: &str| name.starts_with("__Host-session") || name.starts_with("__Host-foregate-");
+    let foreign = cookies.iter().filter(|cookie| !is_ours(cookie["name"].as_str().unwrap()));
     let told = foreign.map(|cookie| {
         let about = json!([cookie["domain"], cookie["secure"], cookie["httpOnly"], cookie["sameSite"]]);
         (cookie["name"].as_str().unwrap().to_owned(), about)

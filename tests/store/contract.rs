@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use foregate::base::clock::{Clock, Stopwatch};
 use foregate::base::handle::Handle;
+use foregate::base::rate;
 use foregate::config::{RedisAddress, StoreUrl};
-use foregate::store::{Cursor, Member, Replaced, Store, Transition, Trouble};
+use foregate::store::{Bucket, BucketName, Cursor, Member, Replaced, Store, Taken, Transition, Trouble};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -286,6 +287,86 @@ async fn a_survey_meets_every_session(store: Arc<dyn Store>) {
     assert_eq!(met, (0..1_500).map(handle).collect());
 }
 
+/// An hour's bucket, so that none drains by itself while a slow machine runs the test.
+fn bucket(scope: &'static str, n: u8) -> Bucket {
+    Bucket { name: BucketName { scope, digest: [n; 16] }, rate: rate::parse("5/h").unwrap() }
+}
+
+async fn of_all_who_ask_at_once_as_many_get_a_place_as_there_are(store: Arc<dyn Store>) {
+    let now = Clock::system().now();
+    let mut attempts = JoinSet::new();
+    for n in 0..200 {
+        let store = Arc::clone(&store);
+        attempts.spawn(async move { store.take(&bucket("user", n % 2), now).await.unwrap() });
+    }
+    let taken = attempts.join_all().await;
+    assert_eq!(taken.iter().filter(|taken| matches!(taken, Taken::Place(_))).count(), 10);
+    let wait = Duration::from_secs(720);
+    assert_eq!(taken.iter().filter(|taken| **taken == Taken::Full(wait)).count(), 190);
+}
+
+async fn buckets_of_other_names_and_scopes_are_others(store: Arc<dyn Store>) {
+    let now = Clock::system().now();
+    for bucket in [bucket("user", 1), bucket("user", 2), bucket("client", 1)] {
+        for _ in 0..5 {
+            assert!(matches!(store.take(&bucket, now).await.unwrap(), Taken::Place(_)), "{bucket:?}");
+        }
+        assert!(matches!(store.take(&bucket, now).await.unwrap(), Taken::Full(_)), "{bucket:?}");
+    }
+}
+
+async fn a_bucket_drains_evenly(store: Arc<dyn Store>) {
+    let (bucket, now) = (bucket("user", 1), Clock::system().now());
+    for _ in 0..5 {
+        assert!(matches!(store.take(&bucket, now).await.unwrap(), Taken::Place(_)));
+    }
+    let (interval, millisecond) = (Duration::from_secs(720), Duration::from_millis(1));
+    let later = now.plus(interval);
+    assert_eq!(store.take(&bucket, later.minus(millisecond)).await.unwrap(), Taken::Full(millisecond));
+    assert!(matches!(store.take(&bucket, later).await.unwrap(), Taken::Place(_)));
+    assert_eq!(store.take(&bucket, later).await.unwrap(), Taken::Full(interval));
+    assert_eq!(store.take(&bucket, now).await.unwrap(), Taken::Full(interval), "a clock that is behind");
+}
+
+async fn a_place_that_is_given_back_is_free_again_and_one_that_has_drained_is_not(store: Arc<dyn Store>) {
+    let (bucket, now) = (bucket("user", 1), Clock::system().now());
+    let mut places = Vec::new();
+    while let Taken::Place(place) = store.take(&bucket, now).await.unwrap() {
+        places.push(place);
+    }
+    assert_eq!(places.len(), 5);
+    store.give_back(&bucket, places[4], now).await.unwrap();
+    assert!(matches!(store.take(&bucket, now).await.unwrap(), Taken::Place(_)));
+    assert!(matches!(store.take(&bucket, now).await.unwrap(), Taken::Full(_)));
+
+    let later = now.plus(Duration::from_secs(720));
+    assert!(matches!(store.take(&bucket, later).await.unwrap(), Taken::Place(_)));
+    store.give_back(&bucket, places[0], later).await.unwrap();
+    assert!(matches!(store.take(&bucket, later).await.unwrap(), Taken::Full(_)));
+}
+
+async fn every_store_counts_alike(store: Arc<dyn Store>) {
+    let by_memory = open(StoreUrl::Memory, AMPLE, AMPLE);
+    let (bucket, mut now) = (bucket("user", 1), Clock::system().now());
+    let mut places = Vec::new();
+    for step in 0..500_u64 {
+        // A walk that is the same each time and meets every corner: by primes.
+        now = now.plus(Duration::from_millis(step * 7_919 % 300_007));
+        if step % 5 == 3 {
+            let Some(place) = places.pop() else { continue };
+            store.give_back(&bucket, place, now).await.unwrap();
+            by_memory.give_back(&bucket, place, now).await.unwrap();
+            continue;
+        }
+        let taken = store.take(&bucket, now).await.unwrap();
+        assert_eq!(taken, by_memory.take(&bucket, now).await.unwrap(), "step {step}");
+        if let Taken::Place(place) = taken {
+            places.push(place);
+        }
+    }
+    assert!(places.len() > 20, "{}", places.len());
+}
+
 async fn it_gives_a_sign_of_life(store: Arc<dyn Store>) {
     store.ping().await.unwrap();
 }
@@ -328,6 +409,11 @@ contract! {
         of_transitions_at_once_one_is_done,
         an_account_knows_its_sessions_in_the_order_of_their_logins,
         a_survey_meets_every_session,
+        of_all_who_ask_at_once_as_many_get_a_place_as_there_are,
+        buckets_of_other_names_and_scopes_are_others,
+        a_bucket_drains_evenly,
+        a_place_that_is_given_back_is_free_again_and_one_that_has_drained_is_not,
+        every_store_counts_alike,
         it_gives_a_sign_of_life,
     ];
     memory, file, redis, redis_tls, redis_unix, redis_sentinel, redis_cluster

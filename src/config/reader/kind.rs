@@ -7,9 +7,11 @@ use super::Value;
 use super::fault::Complaint;
 use super::nearest::nearest;
 use super::section::misfit;
+use crate::base::rate::{self, Rate};
 use crate::base::{duration as span, size as bytes};
 
 const DURATION: &str = "write a whole number and one of ms, s, m, h, d, such as \"30s\"";
+const RATE: &str = "write a whole number, a slash, and one of s, m, h, such as \"5/m\", or \"off\"";
 const SIZE: &str = "write a whole number and one of B, KiB, MiB, GiB, such as \"64KiB\"";
 
 /// `true` or `false`.
@@ -92,6 +94,20 @@ pub fn whole_seconds(value: &Value<'_>) -> Result<Duration, Complaint> {
     }
 }
 
+/// A rate; `None` where it is `"off"`.
+///
+/// # Errors
+/// Where it is neither.
+pub fn rate(value: &Value<'_>) -> Result<Option<Rate>, Complaint> {
+    measure(value, RATE, |text| match text {
+        "off" => Ok(None),
+        _ => match rate::parse(text) {
+            Ok(rate) => Ok(Some(rate)),
+            Err(_) => Err(Complaint::new(format!("{text:?} is not a rate"), RATE)),
+        },
+    })
+}
+
 /// A size in bytes within `range`.
 pub fn size(range: RangeInclusive<u64>) -> impl Fn(&Value<'_>) -> Result<u64, Complaint> {
     let parse = move |text: &str| {
@@ -159,6 +175,15 @@ mod tests {
         assert_eq!(positive_duration(&value("\"0ms\"")).unwrap_err().what, "is zero");
         assert!(duration(&value("30")).is_err());
         assert!(duration(&value("\"30\"")).is_err());
+    }
+
+    #[test]
+    fn a_rate_is_a_number_and_a_time_or_off() {
+        assert_eq!(rate(&value("\"off\"")), Ok(None));
+        assert_eq!(rate(&value("\"20/m\"")).unwrap().map(Rate::count), Some(20));
+        assert_eq!(rate(&value("20")).unwrap_err().what, "20 has no unit");
+        assert_eq!(rate(&value("\"0/m\"")).unwrap_err().what, "\"0/m\" is not a rate");
+        assert_eq!(rate(&value("\"Off\"")).unwrap_err().what, "\"Off\" is not a rate");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::super::context::Context;
 use super::super::host;
 use super::super::reader::{Complaint, Section, kind};
 use crate::http::SameSite;
-use crate::http::cookies::LOGIN_COOKIE;
+use crate::http::cookies::{BROWSER_COOKIE, LOGIN_COOKIE};
 
 /// The session cookie's attributes (RFC 6265bis).
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ fn check_name(section: &Section<'_>, cookie: &SessionCookie) {
         let remedy = "set secure = true, or write name = \"auto\"";
         section.error("name", "begins with __Secure-, which needs secure", remedy);
     }
-    if cookie.name.eq_ignore_ascii_case(LOGIN_COOKIE) {
+    if [LOGIN_COOKIE, BROWSER_COOKIE].iter().any(|own| cookie.name.eq_ignore_ascii_case(own)) {
         section.error("name", "is the name of the login form's cookie", "write another, or \"auto\"");
     }
 }
@@ -176,6 +176,7 @@ mod tests {
             ("name = \"__Host-x\"\nsecure = false", "name"),
             ("name = \"__secure-x\"\nsecure = false", "name"),
             ("name = \"__HOST-foregate-login\"", "name"),
+            ("name = \"__Host-foregate-Browser\"", "name"),
             ("name = \"a b\"", "name"),
             ("name = \"é\"", "name"),
             ("same_site = \"none\"\nsecure = false", "same_site"),

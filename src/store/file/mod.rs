@@ -2,7 +2,7 @@
 //!
 //! A login and a logout are on the disk before they are acknowledged; those that wait together share one
 //! transaction. Uses are written once a second, or with the next login: who kills the process undoes a second of
-//! them at most. Readers never wait for the [`writer`], except while it opens a file again that has failed.
+//! them at most. Buckets of attempts begin anew with the process. Readers never wait for the [`writer`], except while it opens a file again that has failed.
 
 mod entry;
 mod opening;
@@ -11,7 +11,7 @@ mod tables;
 mod trouble;
 mod writer;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +23,13 @@ use tokio::time::timeout;
 pub use opening::FileError;
 pub(super) use opening::probe;
 
+use super::buckets::Buckets;
 use super::tether::Mooring;
 use super::{
-    Answer, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch,
-    Transition, Unavailable,
+    Answer, Bucket, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Place, Removed, Replaced,
+    Store, Taken, Touch, Transition, Unavailable,
 };
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
 use entry::Entry;
 use shelf::Shelf;
@@ -48,6 +49,7 @@ pub(super) struct FileStore {
     shelf: Arc<Shelf>,
     writer: Writer,
     mooring: Mooring,
+    buckets: Buckets,
     readers: Arc<Semaphore>,
     patience: Duration,
 }
@@ -63,7 +65,8 @@ impl FileStore {
         let shelf = Arc::new(Shelf::open(path, clock, changes)?);
         let writer = Writer::start(Arc::clone(&shelf)).map_err(|error| FileError::unusable(path, error))?;
         let readers = Arc::new(Semaphore::new(READERS));
-        Ok(Self { shelf, writer, mooring: Mooring::new(), readers, patience })
+        let (mooring, buckets) = (Mooring::new(), Buckets::default());
+        Ok(Self { shelf, writer, mooring, buckets, readers, patience })
     }
 
     /// Reads on a thread of its own.
@@ -138,6 +141,15 @@ impl Store for FileStore {
             let survey = shelf.survey(&from.0, SURVEYED)?;
             Ok(Part { handles: survey.living, next: survey.next.map(Cursor) })
         }))
+    }
+
+    fn take<'a>(&'a self, bucket: &'a Bucket, now: Timestamp) -> Answer<'a, Taken> {
+        Box::pin(ready(Ok(self.buckets.take(bucket, now))))
+    }
+
+    fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
+        self.buckets.give_back(bucket, place, now);
+        Box::pin(ready(Ok(())))
     }
 
     fn ping(&self) -> Answer<'_, ()> {

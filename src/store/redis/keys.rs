@@ -1,20 +1,22 @@
 //! The names of keys, all derived from `key_prefix`.
 
 use crate::base::handle::Handle;
+use crate::store::BucketName;
 
 /// Names keys.
 #[derive(Debug)]
 pub(super) struct Keys {
     session: String,
     index: String,
+    bucket: String,
 }
 
 impl Keys {
-    /// Keys under `prefix`, which ends with a colon. Sessions have it to themselves: the index's prefix differs
+    /// Keys under `prefix`, which ends with a colon. Sessions have it to themselves: the others' prefixes differ
     /// before the colon.
     pub(super) fn new(prefix: &str) -> Self {
         let stem = prefix.strip_suffix(':').unwrap_or(prefix);
-        Self { session: prefix.to_owned(), index: format!("{stem}-user:") }
+        Self { session: prefix.to_owned(), index: format!("{stem}-user:"), bucket: format!("{stem}-rate:") }
     }
 
     /// The key of a session's record.
@@ -44,6 +46,11 @@ impl Keys {
     pub(super) fn index(&self, account: &str) -> String {
         format!("{}{account}", self.index)
     }
+
+    /// The key of a bucket of attempts.
+    pub(super) fn bucket(&self, name: &BucketName) -> String {
+        format!("{}{name}", self.bucket)
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +62,8 @@ mod tests {
         let keys = Keys::new("session:");
         assert_eq!(keys.session(&Handle::new([0; 16])), "session:AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!(keys.index("abc"), "session-user:abc");
+        let name = BucketName { scope: "client", digest: [0; 16] };
+        assert_eq!(keys.bucket(&name), "session-rate:client:AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!(keys.handle(b"session:AAAAAAAAAAAAAAAAAAAAAA"), Some(Handle::new([0; 16])));
         for other in ["session:", "session:x", "session-user:AAAAAAAAAAAAAAAAAAAAAA", "\u{0}"] {
             assert_eq!(keys.handle(other.as_bytes()), None);

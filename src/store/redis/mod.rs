@@ -32,8 +32,8 @@ use crate::config;
 use crate::outgoing::TlsError;
 
 use super::{
-    Answer, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Removed, Replaced, Store, Touch,
-    Transition, Unavailable,
+    Answer, Bucket, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Place, Removed, Replaced,
+    Store, Taken, Touch, Transition, Unavailable,
 };
 
 use dial::{Patience, Transport};
@@ -42,7 +42,7 @@ use lane::Question;
 use node::Scanned;
 use pool::Order;
 use revocations::Revocations;
-use script::{Scripts, Swapped};
+use script::{Asked, Scripts, Swapped};
 use topology::Topology;
 use tracking::Tracking;
 use trouble::{nonsense, overdue};
@@ -305,6 +305,25 @@ impl Store for RedisStore {
             let members: Vec<(String, i64)> =
                 self.topology.run(&key, Order::Command(&range), patience).await?;
             Ok(members.into_iter().filter_map(|(handle, millis)| member(&handle, millis)).collect())
+        }))
+    }
+
+    fn take<'a>(&'a self, bucket: &'a Bucket, now: Timestamp) -> Answer<'a, Taken> {
+        let key = self.keys.bucket(&bucket.name);
+        let patience = self.topology.patience(&key);
+        Box::pin(in_time(patience, async move {
+            let take = self.scripts.take(&key, bucket, now);
+            Ok(self.topology.run::<Asked>(&key, Order::Script(&take), patience).await?.0)
+        }))
+    }
+
+    fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
+        let key = self.keys.bucket(&bucket.name);
+        let patience = self.topology.patience(&key);
+        Box::pin(in_time(patience, async move {
+            let give_back = self.scripts.give_back(&key, bucket, place, now);
+            let _: bool = self.topology.run(&key, Order::ScriptOnce(&give_back), patience).await?;
+            Ok(())
         }))
     }
 

@@ -74,9 +74,11 @@ impl Node {
     ) -> RedisResult<T> {
         match order {
             Order::LookUp(question) => self.lanes.ask(question, patience).await,
-            Order::Command(_) | Order::Confirmed(..) | Order::Once(_) | Order::Script(_) => {
-                self.pool.run(order).await
-            }
+            Order::Command(_)
+            | Order::Confirmed(..)
+            | Order::Once(_)
+            | Order::Script(_)
+            | Order::ScriptOnce(_) => self.pool.run(order).await,
         }
     }
 

@@ -24,9 +24,11 @@ pub(super) enum Order<'a> {
     Confirmed(&'a Cmd, Duration),
     /// A command that is not repeated where its answer was lost.
     Once(&'a Cmd),
-    /// A script; none does harm when it is run twice. Sent by its digest, and in full where Redis has
-    /// forgotten it.
+    /// A script that does no harm when it is run twice. Sent by its digest, and in full where Redis has forgotten
+    /// it.
     Script(&'a ScriptInvocation<'a>),
+    /// A script that is not repeated where its answer was lost.
+    ScriptOnce(&'a ScriptInvocation<'a>),
 }
 
 impl<'a> Order<'a> {
@@ -45,14 +47,16 @@ impl<'a> Order<'a> {
                 let replicas = replicas(&mut connection.wire, *patience).await?;
                 Ok(T::from_redis_value(Value::Array(vec![answer, replicas]))?)
             }
-            Self::Script(script) => script.invoke_async(&mut connection.wire).await,
+            Self::Script(script) | Self::ScriptOnce(script) => {
+                script.invoke_async(&mut connection.wire).await
+            }
         }
     }
 
     /// As [`send`](Order::send), to a node that is yet to own the key. `ASKING` counts for the next command
     /// alone, so a script has to be known before.
     async fn send_asking<T: FromRedisValue>(&self, connection: &mut Connection) -> RedisResult<T> {
-        if let Self::Script(script) = self {
+        if let Self::Script(script) | Self::ScriptOnce(script) = self {
             script.load_async(&mut connection.wire).await?;
         }
         cmd("ASKING").exec_async(&mut connection.wire).await?;

@@ -1,9 +1,13 @@
 //! What Redis has to do in one step. Each script keeps to one key, so that it runs in a Cluster too; a write that
 //! may be refused goes through `pcall`, so that Redis's own error code arrives and not the script's.
 
+use std::time::Duration;
+
 use deadpool_redis::redis::{FromRedisValue, ParsingError, Script, ScriptInvocation, Value};
 
-use crate::store::{DIGITS, NewSession, Replaced, Touch, Transition};
+use crate::base::clock::Timestamp;
+use crate::store::bucket::{micros, micros_of};
+use crate::store::{Bucket, DIGITS, NewSession, Place, Replaced, Taken, Touch, Transition};
 
 /// `KEYS[1]` the record; `ARGV` the digits' offset, the digits, the digits at which a use is due, the expiry in
 /// milliseconds.
@@ -42,12 +46,44 @@ if written.err then return written end
 return 2
 ";
 
+/// What both scripts on a bucket begin with: `KEYS[1]` the bucket; `ARGV` the present, the interval and the span of
+/// its rate, in microseconds. What is no number is an empty bucket, and none is fuller than full. The rule is that of
+/// `store::bucket::Level`.
+const LEVEL: &str = r"
+local now, interval, span = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local stored = redis.pcall('GET', KEYS[1])
+local level = type(stored) == 'string' and tonumber(stored) or now
+if not (level > now) then level = now end
+if level > now + span then level = now + span end
+local function keep(level)
+  local life = math.ceil((level - now) / 1000)
+  local kept = redis.pcall('SET', KEYS[1], string.format('%.0f', level), 'PX', life)
+  return kept.err and kept
+end
+";
+
+/// Answers whether there was a place, and either the bucket's level or how long there is none.
+const TAKE: &str = r"
+local wait = level + interval - now - span
+if wait > 0 then return {0, wait} end
+return keep(level + interval) or {1, level + interval}
+";
+
+/// `ARGV[4]` the place.
+const GIVE_BACK: &str = r"
+if level == now or tonumber(ARGV[4]) <= now then return 0 end
+if level - interval > now then return keep(level - interval) or 1 end
+return redis.call('DEL', KEYS[1])
+";
+
 /// The scripts, and the digests that Redis knows them by.
 #[derive(Debug)]
 pub(super) struct Scripts {
     touch: Script,
     index: Script,
     swap: Script,
+    take: Script,
+    give_back: Script,
 }
 
 /// The answer of [`SWAP`].
@@ -64,9 +100,28 @@ impl FromRedisValue for Swapped {
     }
 }
 
+/// The answer of [`TAKE`].
+pub(super) struct Asked(pub(super) Taken);
+
+impl FromRedisValue for Asked {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        match <(i64, i64)>::from_redis_value(value)? {
+            (1, until) => Ok(Self(Taken::Place(Place { until }))),
+            (_, wait) => Ok(Self(Taken::Full(Duration::from_micros(wait.unsigned_abs())))),
+        }
+    }
+}
+
 impl Scripts {
     pub(super) fn new() -> Self {
-        Self { touch: Script::new(TOUCH), index: Script::new(INDEX), swap: Script::new(SWAP) }
+        let on_a_bucket = |script| Script::new(&[LEVEL, script].concat());
+        Self {
+            touch: Script::new(TOUCH),
+            index: Script::new(INDEX),
+            swap: Script::new(SWAP),
+            take: on_a_bucket(TAKE),
+            give_back: on_a_bucket(GIVE_BACK),
+        }
     }
 
     /// Records a use; answers whether there is a record.
@@ -84,6 +139,24 @@ impl Scripts {
         invocation
     }
 
+    /// Takes a place in a bucket; answers [`Asked`].
+    pub(super) fn take(&self, key: &str, bucket: &Bucket, now: Timestamp) -> ScriptInvocation<'_> {
+        on_bucket(&self.take, key, bucket, now)
+    }
+
+    /// Gives one back.
+    pub(super) fn give_back(
+        &self,
+        key: &str,
+        bucket: &Bucket,
+        place: Place,
+        now: Timestamp,
+    ) -> ScriptInvocation<'_> {
+        let mut invocation = on_bucket(&self.give_back, key, bucket, now);
+        invocation.arg(place.until);
+        invocation
+    }
+
     /// Puts a session into its account's index.
     pub(super) fn index(&self, key: &str, session: &NewSession<'_>) -> ScriptInvocation<'_> {
         let mut invocation = self.index.key(key);
@@ -93,4 +166,11 @@ impl Scripts {
             .arg(session.handle.to_string());
         invocation
     }
+}
+
+fn on_bucket<'a>(script: &'a Script, key: &str, bucket: &Bucket, now: Timestamp) -> ScriptInvocation<'a> {
+    let mut invocation = script.key(key);
+    let rate = bucket.rate;
+    invocation.arg(micros_of(now)).arg(micros(rate.interval())).arg(micros(rate.span()));
+    invocation
 }

@@ -1,0 +1,169 @@
+//! The limit on attempts to log in: by client and by user name, or by browser where it is one that the user logged in
+//! from before. A place is taken before the password is looked at, so that of many attempts at once no more are; what
+//! was no failure gives its place back, and no more than that: whoever has an account of their own cannot clear the
+//! bucket that they guess from.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::clock::Clock;
+use crate::base::identity::Account;
+use crate::base::rate::Rate;
+use crate::base::signed::{Purpose, Secrets, Signer};
+use crate::config;
+use crate::session::KnownBrowser;
+use crate::store::{Bucket, BucketName, Place, Store, Taken, Unavailable};
+
+const CLIENT: &str = "client";
+const USER: &str = "user";
+const BROWSER: &str = "browser";
+
+/// Counts attempts; exactly, over all proxies that share a Redis.
+#[derive(Debug)]
+pub struct Attempts {
+    store: Arc<dyn Store>,
+    per_client: Option<Rate>,
+    per_user: Option<Rate>,
+    /// Keyed, for people type passwords where their names belong: whoever reads the store shall not try them out.
+    names: Signer,
+    clock: Clock,
+}
+
+/// An attempt to log in.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// Where it comes from.
+    pub client: IpAddr,
+    /// As whom: [`account_named`] by what was typed.
+    pub account: &'a Account,
+    /// From which browser, where that account has logged in from it before.
+    pub browser: Option<&'a KnownBrowser>,
+}
+
+/// An attempt that may be looked at, and the places that it took.
+#[derive(Debug)]
+#[must_use = "what turns out to be no failure gives its places back"]
+pub struct Admission(Vec<(Bucket, Place)>);
+
+/// Why nobody looks at an attempt.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAdmitted {
+    /// It is one too many.
+    #[error("too many attempts by one {by}")]
+    Limited {
+        /// What was counted, in a word for the audit log.
+        by: &'static str,
+        /// For how long others would be.
+        wait: Duration,
+    },
+    /// Nobody can count.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// The account that somebody means who typed `name`: however it is spelled, there is one to count for. Who it is that
+/// logs in is decided by the name as it was typed.
+pub fn account_named(name: &str) -> Account {
+    // To lower case by way of upper case, for letters that have several lower ones; each by itself, so that none
+    // depends on where it stands.
+    let lower = name.trim().chars().flat_map(char::to_lowercase);
+    let folded: String = lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    Account::local(&folded)
+}
+
+impl Attempts {
+    /// Counts in `store` as `config` says.
+    pub fn new(config: &config::Login, secrets: &Secrets, store: Arc<dyn Store>, clock: Clock) -> Self {
+        let names = Signer::derive(secrets, Purpose::LoginAttempts);
+        let (per_client, per_user) = (config.attempts_per_client, config.attempts_per_user);
+        Self { store, per_client, per_user, names, clock }
+    }
+
+    /// Takes a place in each bucket that `attempt` counts for. One that the second refuses stays in the first: it is no
+    /// less a failure.
+    ///
+    /// # Errors
+    /// Where there is none, or where nobody can tell: never is an attempt let through uncounted.
+    pub async fn admit(&self, attempt: &Attempt<'_>) -> Result<Admission, NotAdmitted> {
+        let mut taken = Vec::new();
+        for bucket in self.buckets(attempt) {
+            match self.store.take(&bucket, self.clock.now()).await? {
+                Taken::Place(place) => taken.push((bucket, place)),
+                Taken::Full(wait) => return Err(NotAdmitted::Limited { by: bucket.name.scope, wait }),
+            }
+        }
+        Ok(Admission(taken))
+    }
+
+    /// Gives the places of an attempt back that was no failure. Where that cannot be done they drain.
+    pub async fn forgive(&self, admission: Admission) {
+        for (bucket, place) in admission.0 {
+            let _ = self.store.give_back(&bucket, place, self.clock.now()).await;
+        }
+    }
+
+    /// A known browser has a bucket to itself and none besides: nobody who guesses, be it from the same address, can
+    /// keep its user out.
+    fn buckets(&self, attempt: &Attempt<'_>) -> Vec<Bucket> {
+        let bucket = |scope, rate: Option<Rate>, parts: &[&[u8]]| {
+            Some(Bucket { name: self.name(scope, parts), rate: rate? })
+        };
+        let Account { provider, subject } = attempt.account;
+        let of_account = [provider.as_bytes(), subject.as_bytes()];
+        match attempt.browser {
+            Some(browser) if self.per_user.is_some() => {
+                let parts = [of_account[0], of_account[1], browser.id()];
+                bucket(BROWSER, self.per_user, &parts).into_iter().collect()
+            }
+            _ => {
+                let client = bucket(CLIENT, self.per_client, &[&network(attempt.client)]);
+                client.into_iter().chain(bucket(USER, self.per_user, &of_account)).collect()
+            }
+        }
+    }
+
+    fn name(&self, scope: &'static str, parts: &[&[u8]]) -> BucketName {
+        let tag = self.names.tag(&[&[scope.as_bytes()], parts].concat());
+        BucketName { scope, digest: std::array::from_fn(|at| tag[at]) }
+    }
+}
+
+/// What one client has to itself: an IPv4 address, or an IPv6 /64.
+fn network(address: IpAddr) -> Vec<u8> {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets()[..8].to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_account_however_it_is_spelled() {
+        for (name, others) in [
+            ("alice", &["Alice", "ALICE", " alice", "alice\u{a0}", "\talice\r\n"][..]),
+            ("käthe", &["KÄTHE", "Käthe\u{2003}"]),
+            ("straße", &["STRASSE", "strasse", "STRAẞE"]),
+            ("σοφός", &["ΣΟΦΌΣ", "σοφόσ"]),
+            ("kelvin", &["\u{212a}elvin"]),
+        ] {
+            for other in others {
+                assert_eq!(account_named(name), account_named(other), "{other:?}");
+            }
+        }
+        assert_ne!(account_named("alice"), account_named("al ice"));
+        assert_ne!(account_named("käthe"), account_named("kathe"));
+    }
+
+    #[test]
+    fn a_client_is_an_ipv4_address_or_an_ipv6_64() {
+        let same = |one: &str, other: &str| network(one.parse().unwrap()) == network(other.parse().unwrap());
+        assert!(
+            same("2001:db8:1:2::1", "2001:db8:1:2:ffff::2") && !same("2001:db8:1:2::1", "2001:db8:1:3::1")
+        );
+        assert!(same("::ffff:192.0.2.1", "192.0.2.1") && !same("192.0.2.1", "192.0.2.2"));
+    }
+}
