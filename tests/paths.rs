@@ -77,8 +77,19 @@ fn the_reference_reads_as_applications_do() {
 
 #[tokio::test]
 async fn nobody_gets_past_the_login_by_the_way_an_address_is_written() {
+    nobody_gets_past("").await;
+}
+
+#[tokio::test]
+async fn nobody_gets_past_the_login_where_encoded_slashes_pass() {
+    nobody_gets_past("encoded_slashes = \"pass\"").await;
+}
+
+/// `keys` are those of both routes.
+async fn nobody_gets_past(keys: &str) {
     let upstream = upstream().await;
-    let proxy = proxy(&upstream).route("/", "").route("/public", "access = \"public\"").start();
+    let public = format!("access = \"public\"\n{keys}");
+    let proxy = proxy(&upstream).route("/", keys).route("/public", &public).start();
     let client = proxy.client();
     let mut count = 0;
     for target in targets() {
@@ -105,10 +116,16 @@ async fn nobody_gets_past_the_login_by_the_way_an_address_is_written() {
 
 #[tokio::test]
 async fn with_a_session_the_upstream_gets_exactly_what_was_matched() {
+    the_upstream_gets_what_was_matched("").await;
+    the_upstream_gets_what_was_matched("encoded_slashes = \"pass\"").await;
+}
+
+/// `keys` are those of all routes.
+async fn the_upstream_gets_what_was_matched(keys: &str) {
     let upstream = upstream().await;
-    let admin = "[[route]]\npath = \"/admin\"\nupstream = \"app\"\ngroups = [\"nobody\"]";
-    let proxy =
-        proxy(&upstream).route("/", "").route("/public", "access = \"public\"").section(admin).start();
+    let public = format!("access = \"public\"\n{keys}");
+    let admin = format!("groups = [\"nobody\"]\n{keys}");
+    let proxy = proxy(&upstream).route("/", keys).route("/public", &public).route("/admin", &admin).start();
     let (client, alice) = (proxy.client(), proxy.logged_in(ALICE).await);
     for target in targets() {
         let head =

@@ -449,3 +449,36 @@ async fn a_client_that_goes_away_frees_the_upstream_at_once() {
         drop(answer);
     }
 }
+
+#[tokio::test]
+async fn an_answer_is_broken_off_where_the_upstream_goes_silent_in_its_middle() {
+    let upstream = Upstream::talking(|_, mut line| async move {
+        line.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").await;
+        for _ in 0..10 {
+            line.send("a").await;
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        assert_eq!(line.ended().await, 0, "the connection is not used again");
+    })
+    .await;
+    let section = format!(
+        "[upstream.slow]\nservers = [\"http://{}\"]\nstream_idle_timeout = \"400ms\"\n\
+         [[route]]\nupstream = \"slow\"\naccess = \"public\"",
+        upstream.address()
+    );
+    let proxy = proxy(&upstream).route("/other", "").section(&section).start();
+    let request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    let answer = proxy.client().raw(request).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(&format!("\r\n\r\n{}", "a".repeat(10))));
+
+    let (answer, _) = http2(&proxy).await.send_request(get("/"), true).unwrap();
+    let mut body = answer.await.unwrap().into_body();
+    let mut came = 0;
+    let broken_off = loop {
+        match timeout(PATIENCE, body.data()).await.expect("it comes to an end").expect("no proper one") {
+            Ok(piece) => came += piece.len(),
+            Err(error) => break error,
+        }
+    };
+    assert!(came == 10 && broken_off.is_reset(), "{came} bytes: {broken_off}");
+}

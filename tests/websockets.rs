@@ -203,6 +203,25 @@ async fn a_receiver_that_does_not_read_holds_the_other_end_back() {
 }
 
 #[tokio::test]
+async fn a_tunnel_on_which_both_ends_are_silent_is_closed() {
+    let upstream = Upstream::talking(echo).await;
+    let patience = format!(
+        "[upstream.patient]\nservers = [\"http://{}\"]\nstream_idle_timeout = \"400ms\"\n\
+         [[route]]\npath = \"/patient\"\nupstream = \"patient\"",
+        upstream.address()
+    );
+    let proxy = proxy(&upstream).route("/", "").section(&patience).start();
+    let mut stream = opened(&proxy, "/patient", &proxy.logged_in(ALICE).await).await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stream.write_all(b"\x81\x80\0\0\0\0").await.unwrap();
+        stream.read_exact(&mut [0; 6]).await.unwrap();
+    }
+    let end = tokio::time::timeout(Duration::from_secs(5), read_all(&mut stream)).await;
+    assert_eq!(end.expect("it is closed"), b"\x88\x02\x03\xe9", "1001: going away");
+}
+
+#[tokio::test]
 async fn a_stop_closes_tunnels_at_the_edge_of_a_frame() {
     let (received, mut at_upstream) = tokio::sync::mpsc::channel(1);
     let upstream = Upstream::talking(move |_, mut line| {

@@ -95,7 +95,8 @@ fn sections(root: &mut Section<'_>, folder: &Path, environment: &Environment) ->
     let upstreams = root.named("upstream", |name, section| upstream::read(name, section, context));
     let csrf = root.table("csrf", csrf::read);
     let headers = root.table("headers", headers::read);
-    let around = Surroundings { server: &server, login: &login, upstreams: &upstreams, csrf: csrf.mode };
+    let around =
+        Surroundings { server: &server, login: &login, upstreams: &upstreams, csrf: csrf.mode, context };
     let routes = route::read_all(root, around);
     let cookies = root.table("cookies", |section| cookies::read(section, &session.cookie, context));
     let log = root.table("log", |section| log::read(section, context));
@@ -142,6 +143,7 @@ mod tests {
             ("OTHER_KEY", SECRET),
             ("PREVIOUS_KEY", "fedcba9876543210fedcba9876543210"),
             ("REDIS_PASSWORD", "from outside"),
+            ("WIKI_CREDENTIALS", "proxy:from outside"),
             ("EMPTY", ""),
         ])
     }
@@ -231,6 +233,8 @@ mod tests {
         assert_eq!((config.cookies.mode, config.cookies.same_site), (PolicyMode::Report, SameSite::Strict));
         assert_eq!(config.cookies.rules[0].max_age, Some(Duration::from_secs(8 * 3_600)));
         assert!(config.cookies.rules[0].host_prefix && config.cookies.rules[1].drop);
+        let passing = &config.routes[0].passing;
+        assert_eq!(passing.basic_credentials.as_ref().unwrap().expose(), b"proxy:from outside");
         assert_eq!(config.log.audit, AuditTarget::File(fixtures().join("audit.jsonl")));
     }
 

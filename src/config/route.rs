@@ -2,8 +2,9 @@
 
 use http::Method;
 
+use super::context::Context;
 use super::reader::{Complaint, Section, Value, kind};
-use super::{Login, PolicyMode, Server, Upstream, host, path};
+use super::{Login, Passing, PolicyMode, Server, Upstream, host, passing, path};
 
 /// One route: the most specific host and then the longest path wins.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Route {
     pub preflight: Preflight,
     /// What becomes of what other sites' pages send.
     pub csrf: PolicyMode,
+    /// What passes that is refused elsewhere.
+    pub passing: Passing,
 }
 
 /// The hosts that a route is for, in lower case.
@@ -129,6 +132,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: &'a [Upstream],
     /// What a route's `csrf` inherits.
     pub(super) csrf: PolicyMode,
+    pub(super) context: Context<'a>,
 }
 
 /// All routes of the file.
@@ -171,6 +175,7 @@ fn read(section: &mut Section<'_>, around: Surroundings<'_>) -> Route {
         touch: section.value("touch", kind::boolean, true),
         preflight: section.value("preflight", kind::one_of(&PREFLIGHT), Preflight::Refuse),
         csrf: section.value("csrf", kind::one_of(&CSRF), None).unwrap_or(around.csrf),
+        passing: passing::read(section, around.context),
     };
     check_target(section, &route, around);
     check_access(section, &route, around.login);
@@ -255,7 +260,10 @@ mod tests {
             let upstreams =
                 root.named("upstream", |name, section| upstream::read(name, section, production(&[])));
             let csrf = PolicyMode::Report;
-            read_all(root, Surroundings { server: &server, login: &login, upstreams: &upstreams, csrf })
+            let context = production(&[]);
+            let around =
+                Surroundings { server: &server, login: &login, upstreams: &upstreams, csrf, context };
+            read_all(root, around)
         })
         .map(|(routes, _)| routes)
     }

@@ -26,6 +26,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// Longest wait for the response's head.
     pub response_timeout: Duration,
+    /// Longest silence of a WebSocket, or in the middle of an answer.
+    pub stream_idle_timeout: Duration,
     /// How often a request that nobody can have acted on is tried again.
     pub retries: u32,
     /// Which `Host` it gets.
@@ -58,6 +60,11 @@ pub(super) fn read(name: &str, section: &mut Section<'_>, context: Context<'_>) 
         health: section.table("health", health::read),
         connect_timeout: section.value("connect_timeout", kind::positive_duration, Duration::from_secs(2)),
         response_timeout: section.value("response_timeout", kind::positive_duration, Duration::from_secs(60)),
+        stream_idle_timeout: section.value(
+            "stream_idle_timeout",
+            kind::positive_duration,
+            Duration::from_secs(3600),
+        ),
         retries: section.value("retries", kind::number(0..=10), 1),
         host: section.value("host", kind::one_of(&HOSTS), HostHeader::Keep),
         lenient: section.value("lenient", kind::boolean, false),
@@ -108,6 +115,7 @@ mod tests {
             (app.connect_timeout, app.response_timeout),
             (Duration::from_secs(2), Duration::from_secs(60))
         );
+        assert_eq!(app.stream_idle_timeout, Duration::from_secs(3600));
         assert_eq!((app.bounds.idle_timeout, app.host), (Duration::from_secs(30), HostHeader::Keep));
         assert_eq!((app.bounds.connections, app.bounds.waiting), (256, 1024));
         assert_eq!((app.balance, app.weights, app.retries), (Balance::LeastRequests, vec![1, 1], 1));
@@ -191,10 +199,9 @@ mod tests {
     #[test]
     fn an_upstream_has_servers_and_waits_for_them() {
         assert!(upstream("").unwrap_err()[0].starts_with("error: servers: names no server"));
-        let text =
-            "servers = [\"http://a\", \"http://A:80\"]\nconnect_timeout = \"0s\"\nresponse_timeout = \"0s\"";
+        let text = "servers = [\"http://a\", \"http://A:80\"]\nconnect_timeout = \"0s\"\nresponse_timeout = \"0s\"\nstream_idle_timeout = \"0s\"";
         let faults = upstream(text).unwrap_err();
         assert!(faults[0].starts_with("error: servers[1]: is in the list twice"), "{faults:?}");
-        assert_eq!(faults.len(), 3, "{faults:?}");
+        assert_eq!(faults.len(), 4, "{faults:?}");
     }
 }

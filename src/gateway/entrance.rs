@@ -17,7 +17,7 @@ use crate::base::clock::Stopwatch;
 use crate::base::request_id::RequestId;
 use crate::config::Mode;
 use crate::http::{Arrival, BadForwarding, Body, Problem, RequestContext, Scheme, Watcher, kind};
-use crate::listener::{Handler, Handshake, Peer};
+use crate::listener::{Belongings, Handler, Handshake, Peer};
 use crate::session::Session;
 use crate::telemetry::{Access, AccessLog, Metrics};
 
@@ -72,7 +72,11 @@ impl Passage {
         peer: Peer,
         arrival: Result<Arrival, BadForwarding>,
     ) -> Answered {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if self.gateway.trusted_proxies.trust(peer.address.ip()) {
+            // A proxy's connection is that of many clients.
+            parts.extensions.remove::<Belongings>();
+        }
         let kind = kind(&parts.method, &parts.headers);
         let context = arrival
             .map_err(Rejection::from)

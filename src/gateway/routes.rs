@@ -106,6 +106,7 @@ mod tests {
             touch: true,
             preflight: Preflight::Refuse,
             csrf: PolicyMode::Enforce,
+            passing: config::Passing::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::rejection::{Rejection, allow};
 use super::routes::{NoRoute, Routes};
 use super::set_cookies::{CookieGuard, Source};
 use crate::base::random::Random;
-use crate::config::{Access, Activity, ClientAuth, Mode, Unauthenticated};
+use crate::config::{Access, Activity, ClientAuth, EncodedSlashes, Mode, Unauthenticated};
 use crate::endpoints::Endpoints;
 use crate::http::{
     Body, Destination, HeadLimits, Intent, Problem, RequestContext, RequestKind, TrustedProxies, count_hop,
@@ -233,7 +233,9 @@ impl Gateway {
                 NoRoute::Ambiguous => Problem::BadRequest,
             })
         })?;
-        if context.target.has_encoded_separator() {
+        if context.target.has_encoded_separator()
+            && route.rule.passing.encoded_slashes == EncodedSlashes::Refuse
+        {
             return Err(Rejection::Problem(Problem::BadRequest));
         }
         Ok(route)

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::folded;
+
 /// What a connection may carry whether `Connection` names it or not.
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
@@ -27,6 +29,12 @@ pub fn remove(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
+}
+
+/// Whether an upstream that takes `_` for `-` could take `name` for one of a message's framing or connection.
+pub fn resembles(name: &HeaderName) -> bool {
+    let folded = folded(name.as_str());
+    HOP_BY_HOP.iter().chain(&NEVER_HOP_BY_HOP).any(|known| *known == folded.as_str())
 }
 
 /// Whether the sender of a request takes trailers (RFC 9110 §10.1.4), the one thing in `TE` that concerns more

@@ -5,6 +5,7 @@
 mod arrival;
 mod authority;
 mod body;
+pub mod connection_auth;
 mod context;
 mod cookie_date;
 pub mod cookies;
@@ -47,7 +48,7 @@ pub use problem::Problem;
 pub use public_address::PublicAddress;
 pub use redirect::redirect;
 pub use request_head::{Malformed, check as check_head};
-pub use request_headers::{Cleansed, cleanse};
+pub use request_headers::{Cleansed, Underscores, cleanse};
 pub use set_cookie::{SameSite, SetCookie};
 pub use target::{BadTarget, PathPrefix, Target};
 pub use trusted_proxies::TrustedProxies;

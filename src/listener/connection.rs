@@ -21,7 +21,7 @@ use super::accept::{Ending, Shared, Terms};
 use super::patience::{Watch, Watched};
 use super::streams::{Paced, Resets, Streams};
 use super::tls::Opened;
-use super::{Handler, Handshake, Peer, Tls};
+use super::{Belongings, Handler, Handshake, Peer, Tls};
 use crate::config::Limits;
 use crate::http::{Body, Scheme};
 
@@ -89,7 +89,9 @@ impl<H: Handler> Connections<H> {
         let limits = terms.limits;
         let watch = Watch::of_heads();
         let requests = watch.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
+        let belongings = Belongings::default();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(belongings.clone());
             let (handler, under_way) = (handler.clone(), requests.request());
             async move {
                 let answer = answer_boxed(&handler, request, peer).await;
@@ -122,7 +124,9 @@ impl<H: Handler> Connections<H> {
         let ending = Ending { abort: ending.abort.child_token(), ..ending };
         let resets = Resets::new(limits.h2_resets_per_second, ending.abort.clone());
         let requests = watch.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
+        let belongings = Belongings::default();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(belongings.clone());
             let (handler, under_way) = (handler.clone(), requests.request());
             let unanswered = resets.request();
             async move {

@@ -1,6 +1,7 @@
 //! Sockets, TLS and connections. Generic over a [`Handler`]; knows nothing of sessions. Rank 4.
 
 mod accept;
+mod belongings;
 mod certificates;
 mod connection;
 mod doorkeeper;
@@ -20,6 +21,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 pub use accept::{Ending, Listener, Shared, Terms, Transport};
+pub use belongings::Belongings;
 pub use certificates::{CertificateError, Certificates, fingerprint};
 pub use doorkeeper::Doorkeeper;
 pub use passed::{PassedError, PassedSockets};
@@ -32,7 +34,7 @@ use crate::http::{Body, Scheme};
 
 /// Answers requests. Cloned for each connection.
 pub trait Handler: Clone + Send + Sync + 'static {
-    /// The answer to one request; errors are answers too.
+    /// The answer to one request, which has its connection's [`Belongings`] among its extensions; errors are answers too.
     fn handle(&self, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
 }
 

@@ -119,6 +119,7 @@ mod tests {
             touch: true,
             preflight: Preflight::Refuse,
             csrf: PolicyMode::Enforce,
+            passing: config::Passing::default(),
         }))
     }
 

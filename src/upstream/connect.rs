@@ -30,7 +30,7 @@ pub(super) struct Server {
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
     any: TlsClient,
-    upgradable: TlsClient,
+    own: TlsClient,
 }
 
 /// A new connection.
@@ -47,7 +47,7 @@ type Stream = Either<Plain, Box<TlsStream<Plain>>>;
 impl Tls {
     pub(super) fn new(files: &ClientTls) -> Result<Self, TlsError> {
         let files = TlsFiles::new(files)?;
-        Ok(Self { any: files.client(&[HTTP2, HTTP1])?, upgradable: files.client(&[HTTP1])? })
+        Ok(Self { any: files.client(&[HTTP2, HTTP1])?, own: files.client(&[HTTP1])? })
     }
 }
 
@@ -91,7 +91,7 @@ impl Server {
         };
         let client = match wish {
             Wish::Any => &tls.any,
-            Wish::Upgradable => &tls.upgradable,
+            Wish::Own => &tls.own,
         };
         let agreed = client.connect(host, stream).await.map_err(ForwardError::Tls)?;
         Ok(Either::Right(Box::new(agreed)))

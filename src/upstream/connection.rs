@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,20 +10,26 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::SendRequest;
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::bonds::Turn;
 use super::http2::Stream;
 use super::pool::Place;
 use super::progress::Progress;
 use crate::base::clock::Stopwatch;
-use crate::http::{Body, trailers};
+use crate::http::{Body, BodyError, trailers};
 use crate::session::Ride;
 
 /// What is spoken within TLS, as ALPN names it.
 pub(super) const HTTP2: &str = "h2";
 /// See [`HTTP2`].
 pub(super) const HTTP1: &str = "http/1.1";
+
+/// How long a connection that has just ended an answer may take to be ready for the next request. Longer, and
+/// something of the request before is still under way on it.
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// What a request is sent on.
 #[derive(Debug)]
@@ -38,8 +45,8 @@ pub(super) enum Connection {
 pub(super) enum Wish {
     /// Whatever the server speaks.
     Any,
-    /// What can become a tunnel.
-    Upgradable,
+    /// One of its own, which can become a tunnel, or one client's.
+    Own,
 }
 
 impl Connection {
@@ -69,6 +76,12 @@ impl Own {
     /// One that closes when it is dropped.
     pub(super) fn new(requests: SendRequest<Body>, open: DropGuard) -> Self {
         Self { requests, made: Stopwatch::start(), _open: open }
+    }
+
+    /// Whether the next request can be sent on it.
+    pub(super) async fn is_ready(&mut self) -> bool {
+        self.requests.is_ready()
+            || matches!(tokio::time::timeout(MOMENT, self.requests.ready()).await, Ok(Ok(())))
     }
 }
 
@@ -108,11 +121,27 @@ impl Drivers {
 pub(super) struct Lease {
     pub(super) connection: Connection,
     pub(super) place: Place,
+    pub(super) home: Home,
+}
+
+/// Where a connection goes once the answer has ended.
+#[derive(Debug)]
+pub(super) enum Home {
+    /// To whoever asks next.
+    Pool,
+    /// To the client that it belongs to.
+    Client(Turn),
+    /// It closes: somebody may have authenticated on it.
+    Nowhere,
 }
 
 impl Lease {
     fn give_back(self) {
-        self.place.give_back(self.connection);
+        match (self.home, self.connection) {
+            (Home::Pool, connection) => self.place.give_back(connection),
+            (Home::Client(turn), Connection::Own(own)) => turn.keep(own),
+            (Home::Client(_), Connection::Shared(_)) | (Home::Nowhere, _) => {}
+        }
     }
 }
 
@@ -122,16 +151,36 @@ pub(super) struct Answer {
     body: Incoming,
     lease: Option<Lease>,
     request: Progress,
+    patience: Duration,
+    silence: Option<Pin<Box<Sleep>>>,
     _ride: Option<Ride>,
 }
 
+/// The server went silent in the middle of an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the upstream went silent in the middle of its answer")]
+struct Silent;
+
 impl Answer {
-    pub(super) fn new(body: Incoming, lease: Lease, request: Progress, ride: Option<Ride>) -> Self {
-        let mut answer = Self { body, lease: Some(lease), request, _ride: ride };
+    /// Broken off where the server is silent for longer than `patience`; a client that takes nothing is another matter.
+    pub(super) fn new(
+        body: Incoming,
+        lease: Lease,
+        request: Progress,
+        ride: Option<Ride>,
+        patience: Duration,
+    ) -> Self {
+        let lease = Some(lease);
+        let mut answer = Self { body, lease, request, patience, silence: None, _ride: ride };
         if answer.body.is_end_stream() {
             answer.end();
         }
         answer
+    }
+
+    fn waits_too_long(&mut self, context: &mut Context<'_>) -> bool {
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        silence.as_mut().poll(context).is_ready()
     }
 
     /// A server that answers before it has read the whole request wants no more of it: the rest must not lie in
@@ -146,13 +195,19 @@ impl Answer {
 
 impl HttpBody for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_ready() {
+            self.silence = None;
+        } else if self.waits_too_long(context) {
+            self.lease = None;
+            return Poll::Ready(Some(Err(Silent.into())));
+        }
         if let Poll::Ready(Some(Ok(frame))) = &mut polled
             && let Some(fields) = frame.trailers_mut()
         {
@@ -164,7 +219,7 @@ impl HttpBody for Answer {
             Poll::Ready(Some(Err(_))) => self.lease = None,
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
-        polled
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::balance::Sender;
+use super::bonds::{Bonds, Turn};
 use super::connect::Server;
-use super::connection::{Answer, Connection, Drivers, Lease, Wish};
+use super::connection::{Answer, Connection, Drivers, Home, Lease, Wish};
 use super::error::ForwardError;
 use super::http2;
 use super::pool::Pool;
@@ -17,9 +18,10 @@ use super::progress::Progress;
 use super::request;
 use super::riding::Riding;
 use super::tunnel::{Ends, Tunnels};
-use crate::config;
+use crate::base::handle::Handle;
+use crate::config::{self, ServerScheme};
 use crate::http::websocket::{self, Handshake};
-use crate::http::{Body, RequestContext, hop_by_hop};
+use crate::http::{Body, RequestContext, connection_auth, hop_by_hop};
 use crate::policy::Permit;
 use crate::session::Ride;
 
@@ -43,13 +45,33 @@ pub(super) struct Order<'a> {
     pub(super) permit: &'a Permit,
     pub(super) request: &'a RequestContext,
     pub(super) upgrade: Option<&'a Upgrade>,
+    pub(super) bonds: &'a Bonds,
+    pub(super) authenticates: Authenticates,
     pub(super) paths: &'a Paths,
+}
+
+/// What a request's credentials are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Authenticates {
+    /// Itself alone, if anything.
+    Request,
+    /// All that follows on its connection.
+    Connection,
+}
+
+impl Authenticates {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        if connection_auth::is_tried(headers) { Self::Connection } else { Self::Request }
+    }
 }
 
 impl Order<'_> {
     pub(super) fn sender(&self) -> Sender {
-        let session = self.permit.session().map(|session| session.handle);
-        Sender { session, client: self.request.client }
+        Sender { session: self.session(), client: self.request.client }
+    }
+
+    fn session(&self) -> Option<Handle> {
+        self.permit.session().map(|session| session.handle)
     }
 }
 
@@ -85,8 +107,9 @@ impl Exchange<'_> {
         left.is_some()
     }
 
-    fn wish(&self) -> Wish {
-        if self.order.upgrade.is_some() { Wish::Upgradable } else { Wish::Any }
+    fn wish(&self, pool: &Arc<Pool>) -> Wish {
+        let wants_own = self.order.upgrade.is_some() || self.order.authenticates == Authenticates::Connection;
+        if wants_own || self.order.bonds.hold(pool) { Wish::Own } else { Wish::Any }
     }
 
     pub(super) async fn run(
@@ -95,18 +118,50 @@ impl Exchange<'_> {
         message: Message,
         repeatable: bool,
     ) -> Result<Response<Body>, Failure> {
-        let Ok(place) = pool.place(self.upstream.response_timeout).await else {
+        let patience = self.upstream.response_timeout;
+        let Ok(mut turn) = self.order.bonds.turn(pool, self.order.session(), patience).await else {
             return Err((ForwardError::Full, Some(message)));
         };
-        let (answer, connection) = self.ask(pool, message, repeatable).await?;
-        self.receive(answer, Lease { connection, place }).map_err(|error| (error, None))
+        let Ok(place) = pool.place(patience).await else {
+            return Err((ForwardError::Full, Some(message)));
+        };
+        let taken = match &mut turn {
+            Some(turn) => turn.take().await,
+            None => pool.take(self.wish(pool)).await,
+        };
+        let (mut answer, connection) = self.ask(pool, taken, message, repeatable).await?;
+        let home = self.home(pool, answer.headers_mut(), turn);
+        self.receive(answer, Lease { connection, place, home }).map_err(|error| (error, None))
     }
 
-    /// Asks on a pooled connection; on a new one where there is none, or where it turns out to be closed.
-    async fn ask(&mut self, pool: &Pool, message: Message, repeatable: bool) -> Result<Asked, Failure> {
-        let Some(pooled) = pool.take(self.wish()).await else { return self.ask_anew(pool, message).await };
+    /// Where the connection goes that an answer came on: nobody else's request may follow where somebody may have
+    /// authenticated for all of it.
+    fn home(&self, pool: &Arc<Pool>, answer: &mut HeaderMap, turn: Option<Turn>) -> Home {
+        if pool.server.url.scheme == ServerScheme::H2c {
+            // All share its connections, and there are no others.
+            connection_auth::remove_challenges(answer);
+        }
+        match turn {
+            Some(turn) => Home::Client(turn),
+            None if connection_auth::is_asked_for(answer) => {
+                self.order.bonds.tie(pool, self.order.session()).map_or(Home::Nowhere, Home::Client)
+            }
+            None if self.order.authenticates == Authenticates::Connection => Home::Nowhere,
+            None => Home::Pool,
+        }
+    }
+
+    /// Asks on the connection that was kept; on a new one where there is none, or where it turns out to be closed.
+    async fn ask(
+        &mut self,
+        pool: &Arc<Pool>,
+        kept: Option<Connection>,
+        message: Message,
+        repeatable: bool,
+    ) -> Result<Asked, Failure> {
+        let Some(kept) = kept else { return self.ask_anew(pool, message).await };
         let copy = repeatable.then(|| message.headers.clone());
-        match self.on(pooled, &pool.server, message).await {
+        match self.on(kept, &pool.server, message).await {
             // Nobody has seen it: this is the first time that it is sent.
             Err((ForwardError::Broken(_), Some(unsent))) => self.ask_anew(pool, unsent).await,
             // It may have been seen, but seeing it twice does no harm.
@@ -120,8 +175,8 @@ impl Exchange<'_> {
         }
     }
 
-    async fn ask_anew(&self, pool: &Pool, message: Message) -> Result<Asked, Failure> {
-        match pool.connect(self.wish(), self.upstream.connect_timeout, &self.order.paths.drivers).await {
+    async fn ask_anew(&self, pool: &Arc<Pool>, message: Message) -> Result<Asked, Failure> {
+        match pool.connect(self.wish(pool), self.upstream.connect_timeout, &self.order.paths.drivers).await {
             Ok(connection) => self.on(connection, &pool.server, message).await,
             Err(error) => Err((error, Some(message))),
         }
@@ -137,7 +192,12 @@ impl Exchange<'_> {
         let mut built =
             request::build(message.headers, message.body, self.order.request, self.order.permit, server);
         match (&connection, self.order.upgrade) {
-            (Connection::Shared(_), _) => http2::convert(&mut built, server.0.scheme.within()),
+            (Connection::Shared(_), _) => {
+                if self.order.authenticates == Authenticates::Connection {
+                    built.headers_mut().remove(AUTHORIZATION);
+                }
+                http2::convert(&mut built, server.0.scheme.within());
+            }
             (Connection::Own(_), Some(upgrade)) => upgrade.handshake.ask(built.headers_mut()),
             (Connection::Own(_), None) => {}
         }
@@ -175,7 +235,8 @@ impl Exchange<'_> {
         hop_by_hop::remove(&mut parts.headers);
         let ride = self.order.paths.riding.answer(self.order.permit, &body, self.progress);
         let over = ride.as_ref().map(Ride::over);
-        let mut body = Body::stream(Answer::new(body, lease, self.progress.clone(), ride));
+        let patience = self.upstream.stream_idle_timeout;
+        let mut body = Body::stream(Answer::new(body, lease, self.progress.clone(), ride, patience));
         if let Some(over) = over {
             body = body.cut_off_at(over);
         }
@@ -183,10 +244,17 @@ impl Exchange<'_> {
     }
 
     /// From here on the connection is a tunnel, where the server granted what the client wished.
-    fn switch(&self, mut answer: Response<Incoming>, lease: Lease) -> Result<Response<Body>, ForwardError> {
+    fn switch(
+        &self,
+        mut answer: Response<Incoming>,
+        mut lease: Lease,
+    ) -> Result<Response<Body>, ForwardError> {
         let granted = self.order.upgrade.filter(|upgrade| upgrade.handshake.is_granted_by(answer.headers()));
         let Upgrade { client, .. } = granted.ok_or(ForwardError::UnaskedSwitch)?;
-        let ends = Ends { client: client.clone(), server: hyper::upgrade::on(&mut answer) };
+        let silence = self.upstream.stream_idle_timeout;
+        let ends = Ends { client: client.clone(), server: hyper::upgrade::on(&mut answer), silence };
+        // A client's turn is over: for what it asks next there is a connection to be made.
+        lease.home = Home::Nowhere;
         let rider = self.order.paths.riding.tunnel(self.order.permit);
         self.order.paths.tunnels.open(ends, lease, rider);
         let mut answer = answer.map(|_| Body::empty());

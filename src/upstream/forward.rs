@@ -10,9 +10,10 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
+use super::bonds::Bonds;
 use super::connection::Drivers;
 use super::error::ForwardError;
-use super::exchange::{Exchange, Message, Order, Paths, Upgrade};
+use super::exchange::{Authenticates, Exchange, Message, Order, Paths, Upgrade};
 use super::identity::IdentityWriter;
 use super::intake::{BodyLimits, Verdict};
 use super::pool::Pool;
@@ -25,6 +26,7 @@ use crate::base::clock::Stopwatch;
 use crate::config::{self, Activity};
 use crate::http::websocket::Handshake;
 use crate::http::{Body, Cleansed, Origin, PublicAddress, RequestContext};
+use crate::listener::Belongings;
 use crate::outgoing::TlsError;
 use crate::policy::{CookiePolicy, Permit};
 use crate::session::Live;
@@ -112,6 +114,7 @@ impl Upstreams {
         mut incoming: Request<Incoming>,
     ) -> Result<Response<Body>, ForwardError> {
         let client = hyper::upgrade::on(&mut incoming);
+        let bonds: Bonds = incoming.extensions().get().map(Belongings::of).unwrap_or_default();
         let (parts, body) = incoming.into_parts();
         let upgrade = Handshake::of(&parts).map(|handshake| Upgrade { handshake, client });
         let mut headers = parts.headers;
@@ -120,7 +123,9 @@ impl Upstreams {
         self.report(&cleansed, permit, request);
         let upstream =
             self.by_name.get(&*permit.route().upstream).expect("routes were checked against upstreams");
-        let order = Order { permit, request, upgrade: upgrade.as_ref(), paths: &self.paths };
+        let authenticates = Authenticates::of(&headers);
+        let (upgrade, paths) = (upgrade.as_ref(), &self.paths);
+        let order = Order { permit, request, upgrade, bonds: &bonds, authenticates, paths };
         let bytes = permit.route().rule.body_bytes.unwrap_or(self.body_limits.bytes);
         let limits = BodyLimits { bytes, ..self.body_limits };
         let watch = Stopwatch::start();
@@ -218,7 +223,7 @@ impl Upstream {
         let mut failed = ForwardError::Down;
         let mut exchange =
             Exchange { upstream: &self.config, order, progress: &progress, retries: self.config.retries };
-        for pool in self.servers.candidates(order.sender()) {
+        for pool in self.servers.candidates(order.sender(), order.bonds) {
             match exchange.run(pool, message, repeatable).await {
                 Ok(answer) => {
                     pool.health.succeeded();

@@ -1,6 +1,7 @@
 //! Forwards what [`policy`](crate::policy) permitted. Rank 7.
 
 mod balance;
+mod bonds;
 mod checks;
 mod connect;
 mod connection;

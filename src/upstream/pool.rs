@@ -15,10 +15,6 @@ use crate::base::clock::Stopwatch;
 use crate::base::lock::lock;
 use crate::config::{PoolBounds, ServerScheme};
 
-/// How long a connection that has just ended an answer may take to be ready for the next request. Longer, and
-/// something of the request before is still under way on it.
-const MOMENT: Duration = Duration::from_millis(5);
-
 /// One server's connections.
 ///
 /// A request needs a place, and there are as many of those as connections may be. A new connection is made only
@@ -91,7 +87,7 @@ impl Pool {
             if idle.since.elapsed() >= self.bounds.idle_timeout || self.is_too_old(&idle.connection) {
                 continue;
             }
-            if idle.connection.requests.is_ready() || is_ready_in_a_moment(&mut idle.connection).await {
+            if idle.connection.is_ready().await {
                 return Some(Connection::Own(idle.connection));
             }
         }
@@ -127,8 +123,8 @@ impl Pool {
     }
 
     fn is_to_share(&self, wish: Wish) -> bool {
-        let can_upgrade = self.server.url.scheme != ServerScheme::H2c;
-        (wish == Wish::Any || !can_upgrade) && self.shared.is_likely.load(Ordering::Relaxed)
+        let speaks_http1 = self.server.url.scheme != ServerScheme::H2c;
+        (wish == Wish::Any || !speaks_http1) && self.shared.is_likely.load(Ordering::Relaxed)
     }
 
     fn begin(&self, opened: Opened) -> Connection {
@@ -185,10 +181,6 @@ impl Pool {
     fn locked(&self) -> MutexGuard<'_, Vec<Idle>> {
         lock(&self.idle)
     }
-}
-
-async fn is_ready_in_a_moment(connection: &mut Own) -> bool {
-    matches!(tokio::time::timeout(MOMENT, connection.requests.ready()).await, Ok(Ok(())))
 }
 
 /// A request's place at a server, free again when this is dropped.

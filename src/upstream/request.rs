@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 use http_body::Body as _;
@@ -10,6 +12,7 @@ use hyper::body::Incoming;
 use super::identity::{IdentityWriter, UnfitForHeader};
 use super::intake::{BodyFault, BodyLimits, Intake, Verdict};
 use super::progress::Progress;
+use crate::base::secret::Secret;
 use crate::config::{HostHeader, ServerUrl};
 use crate::http::{Body, Cleansed, Intent, RequestContext, Way, cleanse, forwarding, hop_by_hop};
 use crate::policy::{CookiePolicy, Permit};
@@ -32,8 +35,9 @@ impl Rewriter {
         request: &RequestContext,
         permit: &Permit,
     ) -> Result<Cleansed, UnfitForHeader> {
+        let passing = &permit.route().rule.passing;
         let takes_trailers = hop_by_hop::takes_trailers(headers);
-        let cleansed = cleanse(headers, self.identity.managed());
+        let cleansed = cleanse(headers, self.identity.managed(), passing.underscore_headers);
         if takes_trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
             headers.insert(CONNECTION, HeaderValue::from_static("TE"));
@@ -47,6 +51,9 @@ impl Rewriter {
         let way = Way { hops: &request.hops, scheme: request.scheme, authority: &request.authority };
         forwarding::set(headers, &way);
         headers.insert(REQUEST_ID, value(&request.id.to_string()));
+        if let Some(credentials) = &passing.basic_credentials {
+            headers.insert(AUTHORIZATION, basic(credentials));
+        }
         if let Some(session) = permit.session() {
             self.identity.write(headers, session)?;
         }
@@ -117,6 +124,13 @@ pub(super) fn body(
     Ok(Body::stream(intake).watched(progress.upload()))
 }
 
+/// RFC 7617 §2; no log and no table of compressed headers keeps it.
+fn basic(credentials: &Secret<Vec<u8>>) -> HeaderValue {
+    let mut written = value(&format!("Basic {}", STANDARD.encode(credentials.expose())));
+    written.set_sensitive(true);
+    written
+}
+
 fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("authorities and ids are ASCII")
+    HeaderValue::from_str(text).expect("authorities, ids and base64 are ASCII")
 }

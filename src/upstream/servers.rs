@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::balance::{Balancer, Sender};
+use super::bonds::Bonds;
 use super::connect::{Server, Tls};
 use super::health::{Health, Names};
 use super::pool::Pool;
@@ -45,9 +46,12 @@ impl Servers {
         Ok(Self { pools, balancer: Balancer::new(config.balance, &config.weights) })
     }
 
-    /// The servers that may get a request, in the order in which they are to be tried.
-    pub(super) fn candidates(&self, sender: Sender) -> Candidates<'_> {
-        Candidates { order: self.balancer.order(&self.pools, sender), next: 0, hope: Hope::All }
+    /// The servers that may get a request, in the order in which they are to be tried: first of all where its client
+    /// has a connection to itself.
+    pub(super) fn candidates(&self, sender: Sender, bonds: &Bonds) -> Candidates<'_> {
+        let mut order = self.balancer.order(&self.pools, sender);
+        order.sort_by_key(|pool| !bonds.hold(pool));
+        Candidates { order, next: 0, hope: Hope::All }
     }
 
     /// Whether one of them at least is in.

@@ -15,9 +15,6 @@ use super::pump::Pump;
 use super::riding::Rider;
 use crate::session::Ride;
 
-/// How long both ends may be silent.
-const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
-
 /// How long the client may take to receive the head of the 101.
 const OPENING: Duration = Duration::from_secs(10);
 
@@ -35,6 +32,8 @@ pub struct Tunnels {
 pub(super) struct Ends {
     pub(super) client: OnUpgrade,
     pub(super) server: OnUpgrade,
+    /// How long both may be silent.
+    pub(super) silence: Duration,
 }
 
 /// Why a tunnel is closed that neither end has closed.
@@ -70,7 +69,9 @@ impl Tunnels {
         self.tasks.spawn(async move {
             let opened = tokio::time::timeout(OPENING, async { tokio::try_join!(ends.client, ends.server) });
             match stop.run_until_cancelled(opened).await {
-                Some(Ok(Ok((client, server)))) => Tunnel::between(client, server, rider).run(&stop).await,
+                Some(Ok(Ok((client, server)))) => {
+                    Tunnel::between(client, server, rider, ends.silence).run(&stop).await;
+                }
                 Some(Ok(Err(error))) => tracing::debug!(%error, "a tunnel did not open"),
                 Some(Err(_)) | None => tracing::debug!("a tunnel did not open in time"),
             }
@@ -86,11 +87,12 @@ struct Tunnel {
     upward: Direction,
     downward: Direction,
     progress: Progress,
+    silence: Duration,
     ride: Option<Ride>,
 }
 
 impl Tunnel {
-    fn between(client: Upgraded, server: Upgraded, rider: Option<Rider>) -> Self {
+    fn between(client: Upgraded, server: Upgraded, rider: Option<Rider>, silence: Duration) -> Self {
         let progress = Progress::start();
         let (ride, uses) = rider.map(|rider| (Some(rider.ride), rider.uses)).unwrap_or_default();
         let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
@@ -99,6 +101,7 @@ impl Tunnel {
             upward: Pump::new(from_client, to_server, progress.clone()).noting(uses),
             downward: Pump::new(from_server, to_client, progress.clone()),
             progress,
+            silence,
             ride,
         }
     }
@@ -120,7 +123,7 @@ impl Tunnel {
 
     async fn copy(&mut self) -> io::Result<Ended> {
         let both = async { tokio::try_join!(self.upward.run(), self.downward.run()) };
-        match self.progress.wait(STREAM_IDLE_TIMEOUT, both).await {
+        match self.progress.wait(self.silence, both).await {
             Ok(ended) => ended.map(|_| Ended::ByItself),
             Err(_) => Ok(Ended::Idle),
         }

@@ -53,6 +53,7 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Received>>>,
     connections: Arc<AtomicUsize>,
+    open: Arc<()>,
     accepting: JoinHandle<()>,
 }
 
@@ -88,21 +89,22 @@ impl Upstream {
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);
         let (records, script) = (Arc::clone(&seen), Arc::new(script) as Script);
+        let open = Arc::new(());
+        let held = Arc::clone(&open);
         let accepting = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             for connection in 0.. {
                 let Ok((stream, _)) = listener.accept().await else { return };
                 counted.fetch_add(1, Ordering::SeqCst);
-                let gate = Arc::clone(&gate);
-                connections.spawn(converse(
-                    stream,
-                    connection,
-                    Arc::clone(&records),
-                    (Arc::clone(&script), gate),
-                ));
+                let (gate, held) = (Arc::clone(&gate), Arc::clone(&held));
+                let (records, script) = (Arc::clone(&records), Arc::clone(&script));
+                connections.spawn(async move {
+                    converse(stream, connection, records, (script, gate)).await;
+                    drop(held);
+                });
             }
         });
-        Self { address, seen, connections, accepting }
+        Self { address, seen, connections, open, accepting }
     }
 
     /// An application that reads the head of one request a connection, and is told what to do from there on.
@@ -132,7 +134,7 @@ impl Upstream {
                 });
             }
         });
-        Self { address, seen, connections: made, accepting }
+        Self { address, seen, connections: made, open: Arc::default(), accepting }
     }
 
     /// Where it listens.
@@ -143,6 +145,11 @@ impl Upstream {
     /// How many connections were made to it.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many of them are open, of an application that answers.
+    pub(crate) fn open(&self) -> usize {
+        Arc::strong_count(&self.open) - 2
     }
 
     /// All that it received.
