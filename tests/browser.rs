@@ -3,6 +3,7 @@
 mod cookies;
 mod cross_site;
 mod pages;
+mod sockets;
 
 use serde_json::{Value, json};
 

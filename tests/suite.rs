@@ -49,3 +49,4 @@ mod upstreams;
 mod volume;
 mod walk;
 mod websockets;
+mod websockets_over_http2;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{StartError, World};
@@ -27,13 +26,8 @@ pub(super) struct Lasting {
 }
 
 impl Lasting {
-    /// As configured at the start; `tasks` is what the end of the process waits for, and `abort` what it does not.
-    pub(super) fn open(
-        config: &Config,
-        world: &World,
-        tasks: &TaskTracker,
-        abort: &CancellationToken,
-    ) -> Result<Self, StartError> {
+    /// As configured at the start; `tasks` is what the end of the process waits for.
+    pub(super) fn open(config: &Config, world: &World, tasks: &TaskTracker) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new());
         let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
         let memory = SessionMemory::new(&config.session.cache, world.clock.clone());
@@ -42,7 +36,7 @@ impl Lasting {
         let store: Arc<dyn Store> = Arc::new(Breaker::new(store, world.random));
         let findings = Findings::new(Arc::clone(&metrics), world.clock.clone());
         let (world, tasks, drivers) = (world.clone(), tasks.clone(), Drivers::default());
-        let tunnels = Tunnels::new(tasks.clone(), abort.clone());
+        let tunnels = Tunnels::new(tasks.clone());
         Ok(Self { world, metrics, audit, findings, store, memory, tasks, drivers, tunnels })
     }
 

@@ -118,7 +118,7 @@ impl App {
     pub fn build(config: &Config, world: &World) -> Result<Self, StartError> {
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
         let (control, orders) = control::control();
-        let lasting = Lasting::open(config, world, &tasks, &abort)?;
+        let lasting = Lasting::open(config, world, &tasks)?;
         let (terms, certificates) = terms(config, world)?;
         let shared = Shared {
             terms: Arc::new(ArcSwap::from_pointee(terms)),

@@ -192,6 +192,8 @@ impl Running {
         let finished = tokio::time::timeout(self.config.server.shutdown_grace, waiting).await;
         if !matches!(finished, Ok(Some(()))) {
             tracing::warn!(connections = tasks.len(), "closing what is still under way");
+            // Before the connections, since over HTTP/2 they say good-bye on those.
+            self.lasting.tunnels.close().await;
             self.ending.abort.cancel();
             tasks.wait().await;
         }

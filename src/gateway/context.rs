@@ -2,6 +2,7 @@
 
 use http::request::Parts;
 
+use super::crossing;
 use super::rejection::Rejection;
 use crate::base::request_id::RequestId;
 use crate::http::{
@@ -22,6 +23,7 @@ pub(super) fn view(
 ) -> Result<RequestContext, Rejection> {
     limits.check(parts)?;
     check_head(parts)?;
+    crossing::check(parts)?;
     let Arrival { client, scheme, hops } = arrival;
     let named = parts.uri.scheme_str();
     if named.is_some_and(|named| named != peer.scheme.as_str() && named != scheme.as_str()) {

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::context::view;
+use super::crossing;
 use super::panic::{Panicked, without_panic};
 use super::rejection::{Rejection, answer_to};
 use super::walk::{Answered, Author, Gateway};
@@ -85,7 +86,12 @@ impl Passage {
             Ok(context) => context,
             Err(rejection) => return answer_to(&rejection, id, kind, &self.gateway.pages).into(),
         };
-        let passed = self.walk(&context, Request::from_parts(parts, body), peer).await;
+        let wants_a_tunnel = crossing::has_entered(&parts);
+        let passed = self.walk(&context, Request::from_parts(parts, body), peer).await.and_then(|answered| {
+            // Where there is no tunnel, a success would say that there is one.
+            let misleads = wants_a_tunnel && answered.response.status().is_success();
+            if misleads { Err(Rejection::Problem(Problem::BadRequest)) } else { Ok(answered) }
+        });
         passed.unwrap_or_else(|rejection| answer_to(&rejection, id, kind, &self.gateway.pages).into())
     }
 
@@ -116,7 +122,8 @@ impl Passage {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        crossing::enter(&mut request, self.gateway.random);
         let id = RequestId::new(self.gateway.random);
         let (method, version) = (request.method().clone(), request.version());
         let address = peer.address.ip();
@@ -143,6 +150,9 @@ impl Passage {
         headers.insert(REQUEST_ID, HeaderValue::from_str(&id.to_string()).expect("hexadecimal digits"));
         self.gateway.metrics.request(&route, &method, response.status().as_u16());
         line.answered(&response, session.as_deref());
+        if version == Version::HTTP_2 {
+            crossing::leave(&mut response);
+        }
         response.map(|body| body.watched(line))
     }
 }

@@ -2,6 +2,7 @@
 
 mod context;
 mod cross_site;
+mod crossing;
 mod entrance;
 mod panic;
 mod rejection;

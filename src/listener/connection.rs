@@ -123,25 +123,24 @@ impl<H: Handler> Connections<H> {
         let limits = terms.limits;
         let ending = Ending { abort: ending.abort.child_token(), ..ending };
         let resets = Resets::new(limits.h2_resets_per_second, ending.abort.clone());
-        let requests = watch.clone();
         let belongings = Belongings::default();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(belongings.clone());
-            let (handler, under_way) = (handler.clone(), requests.request());
-            let unanswered = resets.request();
+            let (handler, unanswered) = (handler.clone(), resets.request());
             async move {
                 let answer = answer_boxed(&handler, request, peer).await;
                 unanswered.answered();
-                let hold = |body| Held { body: Paced::new(body), _until_the_end: under_way };
-                Ok::<_, Infallible>(answer.map(hold))
+                Ok::<_, Infallible>(answer.map(Paced::new))
             }
         });
         let write_timeout = limits.write_timeout;
-        let streams = Streams { tasks: shared.tasks, abort: ending.abort.clone(), write_timeout };
+        let (tasks, abort) = (shared.tasks, ending.abort.clone());
+        let streams = Streams { tasks, abort, write_timeout, watch: watch.clone() };
         let connection = http2::Builder::new(streams)
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.h2_streams)
             .max_header_list_size(h2_header_list(&limits))
+            .enable_connect_protocol()
             .max_send_buf_size(H2_SEND_BUFFER)
             .keep_alive_interval(H2_PING)
             .keep_alive_timeout(H2_PING)

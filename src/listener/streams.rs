@@ -15,6 +15,7 @@ use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::patience::Watch;
 use crate::base::clock::Stopwatch;
 use crate::http::{Body, BodyError};
 
@@ -30,6 +31,8 @@ pub(super) struct Streams {
     pub(super) abort: CancellationToken,
     /// How long a client may take nothing of an answer.
     pub(super) write_timeout: Duration,
+    /// The connection is not idle while there are streams, tunnels among them.
+    pub(super) watch: Watch,
 }
 
 /// Whether a stream waits for its client.
@@ -82,7 +85,7 @@ where
     F::Output: Send,
 {
     fn execute(&self, stream: F) {
-        let (abort, patience) = (self.abort.clone(), self.write_timeout);
+        let (abort, patience, under_way) = (self.abort.clone(), self.write_timeout, self.watch.request());
         let pace = Arc::new(Pace {
             started: Stopwatch::start(),
             waiting_since: AtomicU64::new(NOT),
@@ -98,6 +101,7 @@ where
                 }
             };
             abort.run_until_cancelled_owned(unless_stalled).await;
+            drop(under_way);
         });
     }
 }

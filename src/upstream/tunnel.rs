@@ -25,6 +25,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Tunnels {
     tasks: TaskTracker,
+    open: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -58,14 +59,21 @@ impl Reason {
 }
 
 impl Tunnels {
-    /// `tasks` waits for them; at `stop` they close.
-    pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Self {
-        Self { tasks, stop }
+    /// `tasks` waits for them.
+    pub fn new(tasks: TaskTracker) -> Self {
+        Self { tasks, open: TaskTracker::new(), stop: CancellationToken::new() }
+    }
+
+    /// Closes all of them, and waits until they are.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.open.close();
+        self.open.wait().await;
     }
 
     /// Opens a tunnel as soon as both ends have let go of HTTP; until then no byte passes.
     pub(super) fn open(&self, ends: Ends, lease: Lease, rider: Option<Rider>) {
-        let stop = self.stop.clone();
+        let (stop, open) = (self.stop.clone(), self.open.token());
         self.tasks.spawn(async move {
             let opened = tokio::time::timeout(OPENING, async { tokio::try_join!(ends.client, ends.server) });
             match stop.run_until_cancelled(opened).await {
@@ -75,7 +83,7 @@ impl Tunnels {
                 Some(Ok(Err(error))) => tracing::debug!(%error, "a tunnel did not open"),
                 Some(Err(_)) | None => tracing::debug!("a tunnel did not open in time"),
             }
-            drop(lease);
+            drop((lease, open));
         });
     }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -35,9 +38,27 @@ pub(crate) fn granting() -> String {
     )
 }
 
+/// The answer to a handshake with a key of its own.
+pub(crate) fn granting_to(request: &Received) -> String {
+    let key = request.header("sec-websocket-key").expect("a key");
+    assert_eq!(STANDARD.decode(&key).unwrap().len(), 16);
+    let accept =
+        Sha1::new().chain_update(key).chain_update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+    granting().replace(ACCEPT, &STANDARD.encode(accept))
+}
+
 /// Answers as long as it is asked.
-pub(crate) async fn echo(_: Received, mut line: Line) {
-    line.send(granting()).await;
+pub(crate) async fn echo(_: Received, line: Line) {
+    echo_after(granting(), line).await;
+}
+
+/// The same, whatever the key.
+pub(crate) async fn echoing(request: Received, line: Line) {
+    echo_after(granting_to(&request), line).await;
+}
+
+async fn echo_after(head: String, mut line: Line) {
+    line.send(head).await;
     let (mut reader, mut writer) = line.stream.split();
     let _ = tokio::io::copy(&mut reader, &mut writer).await;
     let _ = writer.shutdown().await;

@@ -1,4 +1,4 @@
-//! The opening handshake of a WebSocket over HTTP/1.1 (RFC 6455 §4), the only upgrade that passes.
+//! The opening handshake of a WebSocket (RFC 6455 §4), the only upgrade that passes.
 
 mod frames;
 
@@ -28,7 +28,8 @@ impl Handshake {
     pub fn of(parts: &request::Parts) -> Option<Self> {
         let headers = &parts.headers;
         let is_asked = parts.method == Method::GET
-            && parts.version == Version::HTTP_11
+            // Over HTTP/2 these headers are ours: no client could send them (RFC 9113 §8.2.2).
+            && matches!(parts.version, Version::HTTP_11 | Version::HTTP_2)
             && names(headers, &CONNECTION, b"upgrade")
             && only(headers, &UPGRADE).is_some_and(is_websocket)
             && only(headers, &SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13")
@@ -54,6 +55,20 @@ impl Handshake {
 
     fn accept(&self) -> String {
         STANDARD.encode(Sha1::new().chain_update(&self.key).chain_update(GUID).finalize())
+    }
+}
+
+/// Asks in the head of a request, with a key of ours.
+pub fn ask(headers: &mut HeaderMap, key: [u8; 16]) {
+    switch(headers);
+    let key = HeaderValue::from_str(&STANDARD.encode(key)).expect("base64 is ASCII");
+    headers.insert(SEC_WEBSOCKET_KEY, key);
+}
+
+/// Takes out of the head of an answer what only HTTP/1.1 says in it.
+pub fn unsay(headers: &mut HeaderMap) {
+    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT] {
+        headers.remove(name);
     }
 }
 
