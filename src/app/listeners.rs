@@ -120,13 +120,14 @@ pub(super) fn public_port(server: &config::Server, https: Option<SocketAddr>) ->
 pub(super) fn terms(config: &Config, world: &World) -> Result<(Terms, CertificateWatch), StartError> {
     let limits = config.server.limits;
     let announcers = announcers(&config.server);
+    let trusted_proxies = config.server.trusted_proxies.clone();
     if config.server.https.is_empty() {
-        return Ok((Terms { limits, announcers, tls: None }, CertificateWatch::default()));
+        return Ok((Terms { limits, announcers, trusted_proxies, tls: None }, CertificateWatch::default()));
     }
     let files = development::certificate_files(config, world.clock.now())?;
     let (certificates, watch) = CertificateWatch::load(files).map_err(StartError::Certificates)?;
     let tls = Some(Arc::new(Tls::new(certificates, &config.tls)?));
-    Ok((Terms { limits, announcers, tls }, watch))
+    Ok((Terms { limits, announcers, trusted_proxies, tls }, watch))
 }
 
 /// So many connections as the configuration allows, or as the process has descriptors for, if those are fewer: a

@@ -64,9 +64,15 @@ impl ListenAt {
         }
     }
 
-    /// Whether nobody else could listen there beside the other.
+    /// Whether nobody else could listen there beside the other: `[::]` and `0.0.0.0` are every address of their port.
     fn is_taken_by(&self, other: &Self) -> bool {
-        self == other && self.address().is_none_or(|address| address.port() != 0)
+        match (self.address(), other.address()) {
+            (Some(own), Some(other)) => {
+                let is_everywhere = own.ip().is_unspecified() || other.ip().is_unspecified();
+                own.port() != 0 && own.port() == other.port() && (is_everywhere || own == other)
+            }
+            _ => self == other,
+        }
     }
 }
 
@@ -127,14 +133,14 @@ fn check_addresses(server: &Server, section: &mut Section<'_>) {
     }
     let is_in = |taken: &[ListenAt], place: &&ListenAt| taken.iter().any(|other| place.is_taken_by(other));
     if let Some(both) = server.http.iter().find(|place| is_in(&server.https, place)) {
-        section.error("http", format!("{both} is in server.https too"), "give each an address of its own");
+        section.error("http", format!("{both} is taken by server.https"), "give each a port of its own");
     }
     let others = [server.https.as_slice(), &server.http].concat();
     if let Some(both) = server.plain.iter().find(|place| is_in(&others, place)) {
         section.error(
             "plain",
-            format!("{both} is in server.https or server.http too"),
-            "give each an address of its own",
+            format!("{both} is taken by server.https or server.http"),
+            "give each a port of its own, or write http = []",
         );
     }
 }
@@ -144,6 +150,11 @@ fn check_trust(server: &Server, section: &mut Section<'_>, context: Context<'_>)
     if nobody && server.proxy_protocol == ProxyProtocol::Required {
         let what = "is \"required\", but of nobody: trusted_proxies is empty";
         section.error("proxy_protocol", what, "name the proxies' networks in trusted_proxies");
+    }
+    if context.in_production() && server.proxy_protocol == ProxyProtocol::Required && !server.plain.is_empty()
+    {
+        let what = "is \"required\", and then nobody says that a request to server.plain came by https";
+        section.error("proxy_protocol", what, "serve https behind it, or set it \"off\" and plain alone");
     }
     if server.trusted_proxies.trusts_everybody() {
         let what = "names everybody: whoever reaches the proxy says who they are";
@@ -274,6 +285,8 @@ mod tests {
             "https = [\"localhost:8443\"]",
             "https = [\"8443\"]",
             "https = [\"fd:\"]",
+            "https = [\"10.0.0.5:1\"]\nhttp = [\"[::]:1\"]",
+            "plain = [\"[::1]:8081\"]\ntrusted_proxies = [\"10.0.0.1\"]\nproxy_protocol = \"required\"",
             "https = [\"fd:web\"]\nhttp = [\"fd:web\"]",
             "http = [\"127.0.0.1:70000\"]",
             "https = []\nhttp = []",

@@ -6,7 +6,7 @@ use super::crossing;
 use super::rejection::Rejection;
 use crate::base::request_id::RequestId;
 use crate::http::{
-    Arrival, Authority, HeadLimits, Intent, Problem, RequestContext, Target, check_head, is_cross_site, kind,
+    Arrival, Authority, Intent, Problem, RequestContext, Target, check_head, is_cross_site, kind,
 };
 use crate::listener::Peer;
 
@@ -19,9 +19,7 @@ pub(super) fn view(
     id: RequestId,
     peer: Peer,
     arrival: Arrival,
-    limits: &HeadLimits,
 ) -> Result<RequestContext, Rejection> {
-    limits.check(parts)?;
     check_head(parts)?;
     crossing::check(parts)?;
     let Arrival { client, scheme, hops } = arrival;

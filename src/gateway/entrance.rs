@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::header::{CONNECTION, HOST};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 
@@ -17,8 +18,8 @@ use super::walk::{Answered, Author, Gateway};
 use crate::base::clock::Stopwatch;
 use crate::base::request_id::RequestId;
 use crate::config::Mode;
-use crate::http::{Arrival, BadForwarding, Body, Problem, RequestContext, Scheme, Watcher, kind};
-use crate::listener::{Belongings, Handler, Handshake, Peer};
+use crate::http::{Arrival, Body, Problem, RequestContext, Scheme, Watcher, kind};
+use crate::listener::{Belongings, Handler, Handshake, Peer, Voice};
 use crate::session::Session;
 use crate::telemetry::{Access, AccessLog, Metrics};
 
@@ -71,7 +72,7 @@ impl Passage {
         request: Request<Incoming>,
         id: RequestId,
         peer: Peer,
-        arrival: Result<Arrival, BadForwarding>,
+        arrival: Result<Arrival, Rejection>,
     ) -> Answered {
         let (mut parts, body) = request.into_parts();
         if self.gateway.trusted_proxies.trust(peer.address.ip()) {
@@ -79,10 +80,7 @@ impl Passage {
             parts.extensions.remove::<Belongings>();
         }
         let kind = kind(&parts.method, &parts.headers);
-        let context = arrival
-            .map_err(Rejection::from)
-            .and_then(|arrival| view(&parts, id, peer, arrival, &self.gateway.head_limits));
-        let context = match context {
+        let context = match arrival.and_then(|arrival| view(&parts, id, peer, arrival)) {
             Ok(context) => context,
             Err(rejection) => return answer_to(&rejection, id, kind, &self.gateway.pages).into(),
         };
@@ -93,6 +91,20 @@ impl Passage {
             if misleads { Err(Rejection::Problem(Problem::BadRequest)) } else { Ok(answered) }
         });
         passed.unwrap_or_else(|rejection| answer_to(&rejection, id, kind, &self.gateway.pages).into())
+    }
+
+    /// Where a request comes from. A head that is too large is not read for it.
+    fn arrival(&self, parts: &Parts, peer: Peer) -> Result<Arrival, Rejection> {
+        self.gateway.head_limits.check(parts)?;
+        let address = peer.address.ip();
+        if peer.voice == Voice::Anothers {
+            return Ok(Arrival::direct(address, peer.scheme));
+        }
+        let arrival = Arrival::of(&parts.headers, address, peer.scheme, &self.gateway.trusted_proxies);
+        arrival.map_err(|error| {
+            tracing::warn!(proxy = %address, "a trusted proxy's word is refused: {error}");
+            error.into()
+        })
     }
 
     async fn walk(
@@ -126,10 +138,13 @@ impl Passage {
         crossing::enter(&mut request, self.gateway.random);
         let id = RequestId::new(self.gateway.random);
         let (method, version) = (request.method().clone(), request.version());
-        let address = peer.address.ip();
-        let arrival = Arrival::of(request.headers(), address, peer.scheme, &self.gateway.trusted_proxies);
-        let Arrival { client, scheme, .. } =
-            arrival.clone().unwrap_or_else(|_| Arrival::direct(address, peer.scheme));
+        let (parts, body) = request.into_parts();
+        let arrival = self.arrival(&parts, peer);
+        let request = Request::from_parts(parts, body);
+        let (client, scheme) = match &arrival {
+            Ok(arrival) => (arrival.client, arrival.scheme),
+            Err(_) => (peer.address.ip(), peer.scheme),
+        };
         let mut line = Line::begin(&request, id, client, &self.gateway);
         let kind = kind(&method, request.headers());
         let passed = without_panic(self.pass(request, id, peer, arrival)).await;

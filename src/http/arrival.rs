@@ -30,9 +30,8 @@ pub enum BadForwarding {
     /// `Forwarded` is not what RFC 7239 says it is.
     #[error(transparent)]
     Syntax(#[from] BadForwarded),
-    /// Both families of headers are there and name different clients or schemes: the proxy sets one of them, and the
-    /// other is a client's.
-    #[error("Forwarded and X-Forwarded-* disagree")]
+    /// Its headers name different clients or schemes: the proxy sets one of them, and the other is a client's.
+    #[error("its forwarding headers disagree (have it remove those that it does not set itself)")]
     Disagreeing,
 }
 
@@ -55,7 +54,7 @@ impl Arrival {
         if !trusted.trust(peer) {
             return Ok(Self::direct(peer, scheme));
         }
-        let proto = x_forwarded_proto(headers);
+        let proto = x_forwarded_proto(headers)?;
         let old = Claim::of_x_forwarded_for(headers).map(|claim| claim.judged(peer, trusted));
         let new = Claim::of_forwarded(headers)?.map(|claim| claim.judged(peer, trusted));
         if let (Some(old), Some(new)) = (&old, &new)
@@ -133,11 +132,21 @@ impl Claim {
     }
 }
 
-/// One line with one scheme; a list says nothing, for nobody knows which of them is whose.
-fn x_forwarded_proto(headers: &HeaderMap) -> Option<Scheme> {
-    let mut lines = headers.get_all(X_FORWARDED_PROTO).iter();
-    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
-    Scheme::parse(line.as_bytes().trim_ascii())
+/// One scheme, however often it is said; of several nobody knows which is whose.
+fn x_forwarded_proto(headers: &HeaderMap) -> Result<Option<Scheme>, BadForwarding> {
+    let lines = headers.get_all(X_FORWARDED_PROTO).iter();
+    let mut said = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(scheme_said);
+    let first = said.next().flatten();
+    if said.all(|other| other == first) { Ok(first) } else { Err(BadForwarding::Disagreeing) }
+}
+
+/// Some proxies name the scheme that a WebSocket's page would.
+fn scheme_said(word: &[u8]) -> Option<Scheme> {
+    match word.trim_ascii() {
+        b"wss" => Some(Scheme::Https),
+        b"ws" => Some(Scheme::Http),
+        word => Scheme::parse(word),
+    }
 }
 
 #[cfg(test)]

@@ -32,24 +32,29 @@ pub(super) fn parse(line: &[u8]) -> Result<Vec<Element>, BadForwarded> {
     }
 }
 
-/// Pairs with semicolons between them, of each name one; stops at what follows.
+/// Pairs with semicolons between them, of what is asked for one each; stops at what follows.
 fn element(rest: &mut &[u8]) -> Result<Element, BadForwarded> {
     let mut element = Element::default();
-    let mut seen = Vec::new();
+    let (mut has_client, mut has_scheme) = (false, false);
     loop {
         *rest = rest.trim_ascii_start();
         let name = token(rest).ok_or(BadForwarded)?.to_ascii_lowercase();
         *rest = rest.strip_prefix(b"=").ok_or(BadForwarded)?;
         let value = value(rest).ok_or(BadForwarded)?;
-        if seen.contains(&name) {
+        let is_said_twice = match name.as_slice() {
+            b"for" => {
+                element.client = str::from_utf8(&value).ok().and_then(node);
+                std::mem::replace(&mut has_client, true)
+            }
+            b"proto" => {
+                element.scheme = Scheme::parse(&value);
+                std::mem::replace(&mut has_scheme, true)
+            }
+            _ => false,
+        };
+        if is_said_twice {
             return Err(BadForwarded);
         }
-        match name.as_slice() {
-            b"for" => element.client = str::from_utf8(&value).ok().and_then(node),
-            b"proto" => element.scheme = Scheme::parse(&value),
-            _ => {}
-        }
-        seen.push(name);
         *rest = rest.trim_ascii_start();
         match rest.strip_prefix(b";") {
             Some(after) => *rest = after,
@@ -106,7 +111,10 @@ fn with_port(text: &str) -> Option<IpAddr> {
     if let Some((host, port)) = text.rsplit_once(':')
         && is_obfuscated_port(port)
     {
-        return host.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
+        return match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(host) => host.parse().ok().map(IpAddr::V6),
+            None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+        };
     }
     text.parse().ok().map(|socket: SocketAddr| socket.ip())
 }
@@ -129,6 +137,7 @@ mod tests {
             ("2001:db8::1", "2001:db8::1"),
             ("[2001:DB8::1]", "2001:db8::1"),
             ("[2001:db8::1]:443", "2001:db8::1"),
+            ("[2001:db8::1]:_web", "2001:db8::1"),
             ("::ffff:192.0.2.1", "192.0.2.1"),
         ] {
             assert_eq!(node(text), address.parse().ok(), "{text}");

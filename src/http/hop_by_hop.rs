@@ -18,7 +18,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// What says where a message goes and how long it is: no sender may have it taken out on the way.
-const NEVER_HOP_BY_HOP: [HeaderName; 2] = [header::HOST, header::CONTENT_LENGTH];
+const NEVER_HOP_BY_HOP: [HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, header::MAX_FORWARDS];
 
 /// Removes them: `Connection`, all that it names, and what is known to belong to a connection.
 pub fn remove(headers: &mut HeaderMap) {

@@ -12,9 +12,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Connections;
+use super::connection::{Caller, Connections};
 use super::doorkeeper::{Place, TooMany};
-use super::{Doorkeeper, Handler, LocalSocket, Tls, proxy_protocol};
+use super::proxy_protocol::Announced;
+use super::{Doorkeeper, Handler, LocalSocket, Tls, Voice, proxy_protocol};
 use crate::config::Limits;
 use crate::http::TrustedProxies;
 use crate::telemetry::Metrics;
@@ -50,6 +51,8 @@ pub struct Terms {
     pub limits: Limits,
     /// Whose connections begin with a PROXY header, which says from whom they are.
     pub announcers: TrustedProxies,
+    /// Whose connections are those of many clients.
+    pub trusted_proxies: TrustedProxies,
     /// TLS; `None` where no listener speaks it.
     pub tls: Option<Arc<Tls>>,
 }
@@ -190,35 +193,43 @@ impl<H: Handler> Connections<H> {
     async fn serve(self, accepted: Accepted, transport: Transport, mut place: Place) {
         let (mut stream, address) = match accepted {
             Accepted::Network(stream, address) => (stream, address),
-            Accepted::Local(stream) => return self.plain(stream, (Ipv4Addr::LOCALHOST, 0).into()).await,
+            Accepted::Local(stream) => {
+                let address = (Ipv4Addr::LOCALHOST, 0).into();
+                return self.plain(stream, Caller { address, voice: Voice::Own }).await;
+            }
         };
         // Without it small answers wait for the client's acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY is refused");
         }
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        let Some(address) = self.announced(&mut stream, address).await else { return };
-        if place.is_for(address.ip()) == Err(TooMany) {
-            tracing::debug!(client = %address, "a client has too many connections");
+        let Some(caller) = self.announced(&mut stream, address).await else { return };
+        // A proxy's connections are those of many clients.
+        let is_a_client = !self.terms.trusted_proxies.trust(caller.address.ip());
+        if is_a_client && place.is_for(caller.address.ip()) == Err(TooMany) {
+            tracing::debug!(client = %caller.address, "a client has too many connections");
             return;
         }
         match (transport, self.terms.tls.clone()) {
-            (Transport::Tls, Some(tls)) => self.tls(stream, address, &tls).await,
+            (Transport::Tls, Some(tls)) => self.tls(stream, caller, &tls).await,
             // Its listener is being closed: the configuration has none of its kind any more.
             (Transport::Tls, None) => {}
-            (Transport::Plain, _) => self.plain(stream, address).await,
+            (Transport::Plain, _) => self.plain(stream, caller).await,
         }
     }
 
     /// Who is at the other end: where that is a proxy that has to say for whom it connects, whoever it says. `None`
     /// where it does not, in the time of a handshake.
-    async fn announced(&self, stream: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
+    async fn announced(&self, stream: &mut TcpStream, peer: SocketAddr) -> Option<Caller> {
+        let itself = Caller { address: peer, voice: Voice::Own };
         if !self.terms.announcers.trust(peer.ip()) {
-            return Some(peer);
+            return Some(itself);
         }
         let header = proxy_protocol::read(stream);
         match tokio::time::timeout(self.terms.limits.handshake_timeout, header).await {
-            Ok(Ok(client)) => Some(client.unwrap_or(peer)),
+            Ok(Ok(Announced::Client(address))) => Some(Caller { address, ..itself }),
+            Ok(Ok(Announced::Itself)) => Some(itself),
+            Ok(Ok(Announced::Unnamed)) => Some(Caller { voice: Voice::Anothers, ..itself }),
             Ok(Err(error)) => {
                 tracing::debug!(proxy = %peer, "a connection of a proxy is closed: {error}");
                 None

@@ -21,7 +21,7 @@ use super::accept::{Ending, Shared, Terms};
 use super::patience::{Watch, Watched};
 use super::streams::{Paced, Resets, Streams};
 use super::tls::Opened;
-use super::{Belongings, Handler, Handshake, Peer, Tls};
+use super::{Belongings, Handler, Handshake, Peer, Tls, Voice};
 use crate::config::Limits;
 use crate::http::{Body, Scheme};
 
@@ -51,30 +51,43 @@ pub(super) struct Connections<H> {
     pub(super) ending: Ending,
 }
 
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) address: SocketAddr,
+    pub(super) voice: Voice,
+}
+
+impl Caller {
+    fn peer(self, scheme: Scheme, handshake: Handshake) -> Peer {
+        Peer { address: self.address, scheme, handshake, voice: self.voice }
+    }
+}
+
 impl<H: Handler> Connections<H> {
     /// Serves HTTP/1.
-    pub(super) async fn plain<S>(self, stream: S, address: SocketAddr)
+    pub(super) async fn plain<S>(self, stream: S, caller: Caller)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        self.http1(stream, Peer { address, scheme: Scheme::Http, handshake: Handshake::None }).await;
+        self.http1(stream, caller.peer(Scheme::Http, Handshake::None)).await;
     }
 
     /// Serves what the handshake agrees on; or HTTP/1 where there is none, because somebody typed `http:` before the
     /// address.
-    pub(super) async fn tls(self, stream: TcpStream, address: SocketAddr, tls: &Tls) {
+    pub(super) async fn tls(self, stream: TcpStream, caller: Caller, tls: &Tls) {
         // Boxed, so that a connection takes what its own protocol needs and not what the others would.
         let opening = Box::pin(tls.open(stream));
         let opened = tokio::time::timeout(self.terms.limits.handshake_timeout, opening).await;
         let Ok(Ok(opened)) = opened else {
-            tracing::debug!(client = %address, "a TLS handshake failed or took too long");
+            tracing::debug!(client = %caller.address, "a TLS handshake failed or took too long");
             return;
         };
         let (stream, handshake) = match opened {
             Opened::Tls(stream, handshake) => (stream, handshake),
-            Opened::Plain(stream) => return Box::pin(self.plain(stream, address)).await,
+            Opened::Plain(stream) => return Box::pin(self.plain(stream, caller)).await,
         };
-        let peer = Peer { address, scheme: Scheme::Https, handshake };
+        let peer = caller.peer(Scheme::Https, handshake);
         match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Box::pin(self.http2(stream, peer)).await,
             _ => Box::pin(self.http1(stream, peer)).await,

@@ -48,6 +48,18 @@ pub struct Peer {
     pub scheme: Scheme,
     /// What was asked of it when the connection was made.
     pub handshake: Handshake,
+    /// Whose words come from it.
+    pub voice: Voice,
+}
+
+/// Whose words come by a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// Those of whoever has its address.
+    Own,
+    /// Those of somebody whom the proxy at its address passes on and does not name (PROXY protocol): nobody vouches for
+    /// what they say of themselves.
+    Anothers,
 }
 
 /// What a connection's handshake asked of the client.

@@ -19,8 +19,22 @@ const V1_BYTES: usize = 107;
 /// What version 2 says after [`V2`]: version and command, family, and the length of the rest.
 const V2_FIELDS: usize = 4;
 
+/// Version 2, the command LOCAL.
+const V2_LOCAL: u8 = 0x20;
+
 /// As long as we take the rest of version 2. Addresses are short; what may follow them tells a certificate at most.
 const V2_REST: usize = 4096;
+
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Announced {
+    /// That of whoever has this address.
+    Client(SocketAddr),
+    /// The proxy's own: it speaks for itself, as for a health check.
+    Itself,
+    /// Somebody's whom the proxy does not name.
+    Unnamed,
+}
 
 /// A connection that does not begin as it must.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +53,8 @@ pub(super) enum NotAnnounced {
     Malformed,
 }
 
-/// Reads the header and not one byte more; `None` where the proxy speaks for itself (a health check) or does not tell.
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, NotAnnounced> {
+/// Reads the header and not one byte more.
+pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Announced, NotAnnounced> {
     let mut header = V2.map(|_| 0).to_vec();
     stream.read_exact(&mut header).await?;
     if header == V2 {
@@ -80,17 +94,25 @@ async fn read_v2(stream: &mut (impl AsyncRead + Unpin), header: &mut Vec<u8>) ->
     Ok(())
 }
 
-fn parse(header: &[u8]) -> Result<Option<SocketAddr>, NotAnnounced> {
+fn parse(header: &[u8]) -> Result<Announced, NotAnnounced> {
     let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
     let (parsed, length) = ProxyHeader::parse(header, config).map_err(|_| NotAnnounced::Malformed)?;
     if length != header.len() {
         return Err(NotAnnounced::Malformed);
     }
-    let Some(proxied) = parsed.proxied_address() else { return Ok(None) };
+    let Some(proxied) = parsed.proxied_address() else {
+        return Ok(if is_local(header) { Announced::Itself } else { Announced::Unnamed });
+    };
     if proxied.protocol != Protocol::Stream {
         return Err(NotAnnounced::Malformed);
     }
-    Ok(Some(SocketAddr::new(proxied.source.ip().to_canonical(), proxied.source.port())))
+    let client = SocketAddr::new(proxied.source.ip().to_canonical(), proxied.source.port());
+    Ok(Announced::Client(client))
+}
+
+/// Whether a whole header of version 2 has the command LOCAL; version 1 has no word for it.
+fn is_local(header: &[u8]) -> bool {
+    header.starts_with(&V2) && header.get(V2.len()) == Some(&V2_LOCAL)
 }
 
 #[cfg(test)]
@@ -100,8 +122,9 @@ mod tests {
     async fn announced(bytes: &[u8]) -> String {
         let mut stream = bytes;
         match read(&mut stream).await {
-            Ok(Some(client)) => format!("{client}, then {:?}", String::from_utf8_lossy(stream)),
-            Ok(None) => format!("itself, then {:?}", String::from_utf8_lossy(stream)),
+            Ok(Announced::Client(client)) => format!("{client}, then {:?}", String::from_utf8_lossy(stream)),
+            Ok(Announced::Itself) => format!("itself, then {:?}", String::from_utf8_lossy(stream)),
+            Ok(Announced::Unnamed) => format!("unnamed, then {:?}", String::from_utf8_lossy(stream)),
             Err(NotAnnounced::Ended(_)) => "ended".to_owned(),
             Err(NotAnnounced::Absent) => "absent".to_owned(),
             Err(NotAnnounced::TooLong) => "too long".to_owned(),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{Acceptor, ServerConfig, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{
+    Acceptor, NoServerSessionStorage, ServerConfig, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, SupportedProtocolVersion};
 use tokio::net::TcpStream;
@@ -27,8 +29,7 @@ pub struct Tls {
     guarded: Option<Guarded>,
 }
 
-/// The hosts whose clients are asked for a certificate. Their tickets are under keys of their own: a session of another
-/// host is never resumed here.
+/// The hosts whose clients are asked for a certificate. No session is resumed here, of whatever host.
 #[derive(Debug)]
 struct Guarded {
     config: Arc<ServerConfig>,
@@ -76,12 +77,14 @@ impl Tls {
         let configured = |verifier| server_config(&certificates, section.min_version, &provider, verifier);
         let guarded = match &section.client_auth {
             Some(policy) => {
-                let config = configured(verifier(policy, &provider)?)?;
-                Some(Guarded { config, policy: policy.clone() })
+                let config = without_resumption(configured(verifier(policy, &provider)?)?);
+                Some(Guarded { config: Arc::new(config), policy: policy.clone() })
             }
             None => None,
         };
-        let open = configured(WebPkiClientVerifier::no_client_auth())?;
+        let mut open = configured(WebPkiClientVerifier::no_client_auth())?;
+        open.ticketer = aws_lc_rs::Ticketer::new()?;
+        let open = Arc::new(open);
         Ok(Self { certificates, open, guarded })
     }
 
@@ -117,7 +120,7 @@ fn server_config(
     min_version: TlsVersion,
     provider: &Arc<CryptoProvider>,
     verifier: Arc<dyn ClientCertVerifier>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
+) -> Result<ServerConfig, rustls::Error> {
     let versions: &[&SupportedProtocolVersion] = match min_version {
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
         TlsVersion::Tls13 => &[&TLS13],
@@ -127,8 +130,15 @@ fn server_config(
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::<Shelf>::clone(certificates));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
-    Ok(Arc::new(config))
+    Ok(config)
+}
+
+/// A session that is resumed brings the client's certificate along, and nobody looks at it again: whether its time is
+/// over, or it was revoked meanwhile.
+fn without_resumption(mut config: ServerConfig) -> ServerConfig {
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config
 }
 
 /// Checks a client's chain up to one of `ca`, and each of its certificates by `crl`, whose own time must not be over.

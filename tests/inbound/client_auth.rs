@@ -10,6 +10,7 @@ use crate::support::authority::{Authority, Pair};
 use crate::support::client::{Answer, parse};
 use crate::support::proxy::{Proxy, proxy};
 use crate::support::upstream::{Upstream, upstream};
+use rustls::HandshakeKind;
 
 const ADMIN: &str = "localhost";
 const APP: &str = "app.test";
@@ -91,4 +92,29 @@ async fn an_optional_certificate_may_be_missing_but_not_be_bad() {
         "all hosts alike"
     );
     assert!(ask(&proxy, ADMIN, Some(&theirs.issue("alice")), ADMIN).await.is_err());
+}
+
+/// How the handshakes went, of one client after another for these names, who remembers all that it is given.
+async fn handshakes(proxy: &Proxy, identity: &Pair, names: &[&str]) -> Vec<HandshakeKind> {
+    let remembering = proxy.client().who_is(identity).remembering();
+    let mut kinds = Vec::new();
+    for name in names {
+        let stream = TcpStream::connect(proxy.https).await.unwrap();
+        let mut stream = remembering.over(stream, name).await.unwrap();
+        kinds.push(stream.get_ref().1.handshake_kind().unwrap());
+        let head = format!("GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(parse(&all(&mut stream).await).status, 200, "{name}");
+    }
+    kinds
+}
+
+#[tokio::test]
+async fn sessions_are_resumed_where_nobody_is_asked_for_a_certificate_and_nowhere_else() {
+    let (upstream, ours) = (upstream().await, Authority::new());
+    let keys = format!("mode = \"optional\"\nhosts = [\"{ADMIN}\"]\nca = {:?}", ours.bundle());
+    let (proxy, alice) = (guarded(&upstream, &keys), ours.issue("alice"));
+    let kinds = handshakes(&proxy, &alice, &[APP, APP, ADMIN, ADMIN, APP]).await;
+    let is_full = |kind: &HandshakeKind| *kind != HandshakeKind::Resumed;
+    assert_eq!(kinds.iter().map(is_full).collect::<Vec<_>>(), [true, false, true, true, false], "{kinds:?}");
 }

@@ -103,6 +103,29 @@ async fn a_word_that_can_be_read_in_two_ways_is_refused() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_large_is_not_read_for_where_it_comes_from() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).route("/", "access = \"public\"").server(TRUSTED).start();
+    // As many names as hyper lets in: each would be compared with all before it.
+    let pairs: String = (0..40_000).map(|n| format!("{n:x}=1;")).collect();
+    let watch = foregate::base::clock::Stopwatch::start();
+    let answer = proxy.client().send(&format!("GET /\nForwarded: {pairs}for=198.51.100.7"), "").await;
+    assert_eq!(answer.status, 431);
+    assert_eq!(last_client(&proxy), "127.0.0.1");
+    assert!(watch.elapsed().as_secs() < 2, "{:?}", watch.elapsed());
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_proxys_connections_are_those_of_many_clients() {
+    let upstream = upstream().await;
+    let limits = "[server.limits]\nconnections_per_client = 1";
+    let proxy = proxy(&upstream).route("/", "access = \"public\"").server(TRUSTED).section(limits).start();
+    let _held = proxy.client().connect(b"http/1.1").await;
+    assert_eq!(proxy.client().send("GET /\nX-Forwarded-For: 198.51.100.7", "").await.status, 200);
+}
+
+#[tokio::test]
 async fn what_a_client_sent_to_a_trusted_proxy_by_http_is_sent_on_to_https() {
     let upstream = upstream().await;
     let proxy = proxy(&upstream)

@@ -39,7 +39,7 @@ async fn production_serves_what_came_to_a_trusted_proxy_by_https() {
     let cookies = form.all("set-cookie");
     assert!(!cookies.is_empty() && cookies.iter().all(|cookie| cookie.contains("; Secure")), "{cookies:?}");
     for claim in
-        ["", "X-Forwarded-Proto: http\r\n", "X-Forwarded-Proto: https, http\r\n", "Forwarded: for=a\r\n"]
+        ["", "X-Forwarded-Proto: http\r\n", "X-Forwarded-Proto: http, ws\r\n", "Forwarded: for=a\r\n"]
     {
         let answer = get(plain, "/private?x", claim).await;
         assert_eq!(

@@ -139,3 +139,19 @@ async fn a_proxy_of_a_trusted_proxy_is_believed_as_far_as_it_is_trusted() {
     exchange(proxy.http, &[LOCAL, claim.as_bytes()]).await;
     assert_eq!(last_client(&proxy), "203.0.113.9", "the proxy speaks for itself");
 }
+
+#[tokio::test]
+async fn nobody_vouches_for_somebody_whom_the_proxy_does_not_name() {
+    let upstream = upstream().await;
+    let proxy = announced(&upstream, "");
+    let claims =
+        "\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nForwarded: for=203.0.113.9\r\n\r\n";
+    let claim = request().replace("\r\n\r\n", claims);
+    let unspecified: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
+    let of_a_socket = [b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8".as_slice(), &[b'a'; 216]].concat();
+    for header in [b"PROXY UNKNOWN\r\n".as_slice(), unspecified, &of_a_socket] {
+        let answer = parse(&exchange(proxy.http, &[header, claim.as_bytes()]).await);
+        assert_eq!(answer.status, 308, "it came by http: {header:?}");
+        assert_eq!(last_client(&proxy), "127.0.0.1", "{header:?}");
+    }
+}

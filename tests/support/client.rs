@@ -27,6 +27,8 @@ pub(crate) struct Client {
     roots: Arc<RootCertStore>,
     identity: Option<Pair>,
     from: Ipv4Addr,
+    /// One for all of its connections, where it is to resume sessions: rustls resumes none of another's.
+    memory: Option<Arc<ClientConfig>>,
 }
 
 /// An answer, taken apart.
@@ -99,7 +101,7 @@ impl Client {
     pub(crate) fn new(address: SocketAddr, certificate: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
-        Self { address, roots: Arc::new(roots), identity: None, from: Ipv4Addr::LOCALHOST }
+        Self { address, roots: Arc::new(roots), identity: None, from: Ipv4Addr::LOCALHOST, memory: None }
     }
 
     /// The same, with a certificate of its own.
@@ -110,6 +112,11 @@ impl Client {
     /// The same, with an address of its own.
     pub(crate) fn at(&self, from: Ipv4Addr) -> Self {
         Self { from, ..self.clone() }
+    }
+
+    /// The same, which resumes the TLS sessions that it can; over HTTP/1.1.
+    pub(crate) fn remembering(&self) -> Self {
+        Self { memory: Some(Arc::new(self.config(b"http/1.1"))), ..self.clone() }
     }
 
     fn config(&self, alpn: &[u8]) -> ClientConfig {
@@ -141,7 +148,8 @@ impl Client {
     /// TLS over a connection that is there, for the host `name`.
     pub(crate) async fn over(&self, stream: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(self.config(b"http/1.1"))).connect(name, stream).await
+        let config = self.memory.clone().unwrap_or_else(|| Arc::new(self.config(b"http/1.1")));
+        TlsConnector::from(config).connect(name, stream).await
     }
 
     /// Sends bytes on a connection of their own; returns all that comes back until it is closed.
