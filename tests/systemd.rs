@@ -17,6 +17,7 @@ fn stage() -> (TempDir, UnixDatagram) {
         [upstream.app]\nservers = [\"http://127.0.0.1:9\"]\n[[route]]\nupstream = \"app\"\n";
     fs::write(folder.path().join("proxy.toml"), text).unwrap();
     let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
     (folder, socket)
 }
 

@@ -1,6 +1,5 @@
 //! `foregate run`
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
@@ -43,7 +42,7 @@ pub(super) fn run(flag: &ConfigFlag, environment: &Environment) -> Exit {
 
 fn serve(loaded: &Loaded, world: &World, source: ConfigSource) -> anyhow::Result<()> {
     runtime(&loaded.config)?.block_on(async {
-        let signals = Signals::new()?;
+        let (signals, hangup) = (Signals::new()?, signal(SignalKind::hangup())?);
         let app = App::build(&loaded.config, world)?;
         for address in app.https_addresses() {
             tracing::info!(%address, "serving https");
@@ -55,7 +54,7 @@ fn serve(loaded: &Loaded, world: &World, source: ConfigSource) -> anyhow::Result
         systemd::ready(&whereabouts);
         let _heart = systemd::heart();
         let control = app.control();
-        let reloading = AbortOnDropHandle::new(tokio::spawn(reloads(control, source, whereabouts)?));
+        let reloading = AbortOnDropHandle::new(tokio::spawn(reload(hangup, control, source, whereabouts)));
         signals.run(app).await;
         drop(reloading);
         Ok(())
@@ -63,27 +62,20 @@ fn serve(loaded: &Loaded, world: &World, source: ConfigSource) -> anyhow::Result
 }
 
 /// Reads the configuration again at each SIGHUP.
-fn reloads(
-    control: Control,
-    source: ConfigSource,
-    whereabouts: String,
-) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        while hangup.recv().await.is_some() {
-            systemd::reloading();
-            let source = source.clone();
-            let read = tokio::task::spawn_blocking(move || source.read()).await;
-            let Ok(read) = read else { continue };
-            match control.reload(read).await {
-                Ok(()) => systemd::ready(&whereabouts),
-                Err(error) => systemd::ready(format_args!(
-                    "{whereabouts}; the latest reload was refused: {}",
-                    error.to_string().replace('\n', "; ")
-                )),
-            }
+async fn reload(mut hangup: Signal, control: Control, source: ConfigSource, whereabouts: String) {
+    while hangup.recv().await.is_some() {
+        systemd::reloading();
+        let source = source.clone();
+        let read = tokio::task::spawn_blocking(move || source.read()).await;
+        let Ok(read) = read else { continue };
+        match control.reload(read).await {
+            Ok(()) => systemd::ready(&whereabouts),
+            Err(error) => systemd::ready(format_args!(
+                "{whereabouts}; the latest reload was refused: {}",
+                error.to_string().replace('\n', "; ")
+            )),
         }
-    })
+    }
 }
 
 /// Where the program is met, in a sentence.
