@@ -8,6 +8,8 @@ pub mod cli;
 pub mod config;
 pub mod development;
 pub mod endpoints;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod http;
 pub mod listener;

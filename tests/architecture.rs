@@ -18,7 +18,7 @@ const RANKS: [(u8, &[&str]); 10] = [
     (9, &["gateway"]),
 ];
 
-const TOP: [&str; 6] = ["app", "cli", "development", "lib", "main", "reload"];
+const TOP: [&str; 7] = ["app", "cli", "development", "fuzzing", "lib", "main", "reload"];
 
 fn rank(room: &str) -> Option<u8> {
     RANKS.iter().find(|(_, rooms)| rooms.contains(&room)).map(|(rank, _)| *rank)

@@ -3,7 +3,7 @@
 mod client_auth;
 mod decisions;
 mod forwarding;
-mod http2;
+pub(crate) mod http2;
 mod plain;
 mod proxy_protocol;
 mod smuggling;
@@ -54,7 +54,7 @@ fn last_client(proxy: &Proxy) -> String {
 }
 
 /// The bytes that a line of a fixture writes with `\r`, `\n`, `\t` and `\xHH`.
-fn unescaped(text: &str) -> Vec<u8> {
+pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some((before, escape)) = rest.split_once('\\') {

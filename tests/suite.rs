@@ -12,6 +12,7 @@ mod cache;
 mod commands;
 mod connection_auth;
 mod cross_site;
+mod differential;
 mod documents;
 mod failover;
 mod fleet;

@@ -6,6 +6,8 @@ mod local;
 mod password;
 
 pub use attempts::{Admission, Attempt, Attempts, NotAdmitted, account_named};
+#[cfg(any(test, fuzzing))]
+pub use local::fuzzing;
 pub use local::{Details, EditError, Listed, LocalUsers, UsersEditor, UsersFileError};
 pub use password::{LONGEST_PASSWORD, PasswordQueue, hash_password};
 

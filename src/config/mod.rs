@@ -12,6 +12,8 @@ mod csrf;
 #[cfg(test)]
 mod documented;
 mod environment;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod headers;
 mod health;
 mod host;

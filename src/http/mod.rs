@@ -11,6 +11,8 @@ mod cookie_date;
 pub mod cookies;
 mod forwarded;
 pub mod forwarding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod header_name;
 pub mod hop_by_hop;
 mod intent;

@@ -5,6 +5,8 @@ mod belongings;
 mod certificates;
 mod connection;
 mod doorkeeper;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod passed;
 mod patience;
 mod proxy_protocol;

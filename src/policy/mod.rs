@@ -4,6 +4,8 @@ mod access;
 mod activity;
 mod cookies;
 mod cross_site;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod headers;
 mod own_cookies;
 mod response;

@@ -10,6 +10,8 @@ mod directory;
 mod entering;
 mod flights;
 mod forms;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod id;
 mod limit;
 mod live;

@@ -196,7 +196,8 @@ impl Records {
         Ok(self.tagged(handle, digits, &json))
     }
 
-    fn tagged(&self, handle: &Handle, seen: &[u8], json: &[u8]) -> Vec<u8> {
+    /// `json` as a record of ours.
+    pub(super) fn tagged(&self, handle: &Handle, seen: &[u8], json: &[u8]) -> Vec<u8> {
         let inner = &json[1..json.len() - 1];
         let mac = base64url::encode(self.signer.tag(&[handle.to_string().as_bytes(), inner]));
         [SEEN, seen, b",", inner, MAC, mac.as_bytes(), END].concat()

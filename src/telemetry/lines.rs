@@ -186,6 +186,12 @@ impl Captured {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&lock(&self.0)).into_owned()
     }
+
+    /// All that was written since this was last asked.
+    #[cfg(any(test, fuzzing))]
+    pub fn take(&self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut *lock(&self.0))).into_owned()
+    }
 }
 
 impl Write for Captured {

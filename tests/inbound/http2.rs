@@ -14,13 +14,13 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
+pub(crate) const GOAWAY: u8 = 7;
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// RFC 9113 §4.1
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
@@ -31,8 +31,13 @@ fn field(name: &[u8], value: &[u8]) -> Vec<u8> {
     [vec![0], length(name), name.to_vec(), length(value), value.to_vec()].concat()
 }
 
+/// How a connection begins (§3.4).
+pub(crate) fn opening() -> Vec<u8> {
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(SETTINGS, 0, 0, b"")].concat()
+}
+
 /// The frames of a line of the fixture.
-fn request(line: &str) -> Vec<u8> {
+pub(crate) fn request(line: &str) -> Vec<u8> {
     let (fields, body) = line.split_once(" > ").unwrap_or((line, ""));
     let fields: Vec<&str> = fields.split(" | ").collect();
     let usual = [(":method", "POST"), (":scheme", "https"), (":authority", HOST), (":path", "/x")];
@@ -55,8 +60,7 @@ fn request(line: &str) -> Vec<u8> {
 /// `None` where the stream or the connection is broken off.
 async fn answered(client: &Client, line: &str) -> Option<u8> {
     let mut stream = client.connect(b"h2").await;
-    let opening = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(SETTINGS, 0, 0, b"")].concat();
-    let _ = stream.write_all(&[opening, request(line)].concat()).await;
+    let _ = stream.write_all(&[opening(), request(line)].concat()).await;
     loop {
         let mut head = [0; 9];
         stream.read_exact(&mut head).await.ok()?;

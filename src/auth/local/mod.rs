@@ -2,6 +2,8 @@
 
 mod editor;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod htpasswd;
 
 use std::path::PathBuf;

@@ -1,0 +1,26 @@
+//! What holds of every text that is read as an htpasswd file. See [`crate::fuzzing`].
+
+use std::path::Path;
+
+use super::htpasswd;
+
+/// A user for each line, none of whom has a name that a list could not hold; and where one is at fault, no line shows
+/// what may be a password.
+pub fn htpasswd(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let lines = || text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    let faults = match htpasswd::parse(Path::new("p"), text) {
+        Err(faults) => faults,
+        Ok(users) => {
+            assert_eq!(users.len(), lines().count());
+            assert!(users.keys().all(|name| !name.is_empty() && !name.contains([':', ',', '\n'])));
+            return;
+        }
+    };
+    let told: Vec<String> = faults.as_slice().iter().map(ToString::to_string).collect();
+    assert!(told.iter().all(|line| !line.contains(char::is_control)), "{told:?}");
+    for (name, password) in lines().filter_map(|line| line.split_once(':')) {
+        let is_telling = password.len() >= 24 && !name.contains(password);
+        assert!(!is_telling || !told.iter().any(|line| line.contains(password)), "{told:?}");
+    }
+}
