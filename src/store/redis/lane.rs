@@ -13,6 +13,7 @@ use tokio::sync::SetOnce;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::base::clock::Stopwatch;
 use crate::base::lock::lock;
 use crate::base::random::Random;
 use crate::store::tether::Tether;
@@ -39,10 +40,12 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    pub(super) fn new(connector: &Connector, random: Random) -> Self {
+    /// `command_timeout` is the longest that anybody waits for an answer.
+    pub(super) fn new(connector: &Connector, random: Random, command_timeout: Duration) -> Self {
         let lane = |_| Lane {
             connector: connector.clone(),
             random,
+            longest_silence: command_timeout / 2,
             link: ArcSwapOption::empty(),
             opening: Mutex::new(()),
         };
@@ -77,6 +80,9 @@ impl fmt::Debug for Lanes {
 struct Lane {
     connector: Connector,
     random: Random,
+    /// Who was left without an answer for so long gives the link up. Whoever had less time says nothing of it: after
+    /// a few redirections in a Cluster little is left.
+    longest_silence: Duration,
     link: ArcSwapOption<Link>,
     /// Held while a new link takes the place of the last, so that there is one attempt and not one a request.
     opening: Mutex<()>,
@@ -84,25 +90,35 @@ struct Lane {
 
 impl Lane {
     async fn ask<T: FromRedisValue>(&self, question: Question<'_>, patience: Patience) -> RedisResult<T> {
-        let mut link = self.link();
-        let asked = async {
-            match self.ask_over(&link, question).await {
+        let (mut link, mut asked) = (self.link(), None);
+        let asking = async {
+            match self.ask_over(&link, question, &mut asked).await {
                 Err(error) if link.is_open() && error.is_connection_dropped() => {
                     link = self.link();
-                    self.ask_over(&link, question).await
+                    self.ask_over(&link, question, &mut asked).await
                 }
                 answer => answer,
             }
         };
-        let answer = patience.wait(asked).await;
+        let answer = patience.wait(asking).await;
         answer.unwrap_or_else(|_| {
-            self.give_up(&link);
+            if asked.is_some_and(|asked| asked.elapsed() >= self.longest_silence) {
+                self.give_up(&link);
+            }
             Err(overdue())
         })
     }
 
-    async fn ask_over<T: FromRedisValue>(&self, link: &Arc<Link>, question: Question<'_>) -> RedisResult<T> {
+    /// Notes when the question was `asked`: the connection may have to be made before.
+    async fn ask_over<T: FromRedisValue>(
+        &self,
+        link: &Arc<Link>,
+        question: Question<'_>,
+        asked: &mut Option<Stopwatch>,
+    ) -> RedisResult<T> {
+        *asked = None;
         let mut connection = link.connection().await?;
+        *asked = Some(Stopwatch::start());
         let answer = question.command.query_async(&mut connection.wire).await;
         if let (Ok(_), Some(place), Some(tether)) = (&answer, question.tether, connection.tether()) {
             // Set once: nobody asks again who has an answer.
@@ -197,4 +213,104 @@ async fn attempt(connector: Connector, pause: Duration, outcome: Arc<SetOnce<Red
 /// Short enough to be back within a second of Redis, and spread, so that not all proxies come at once.
 fn pause(random: Random) -> Duration {
     Duration::from_millis(100 + u64::from(u16::from_ne_bytes(random.bytes())) % 401)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use deadpool_redis::redis::cmd;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::config::{self, OnOutage, RedisAddress, RedisEndpoint, RedisUrl, StoreUrl};
+    use crate::store::redis::connect::{Manner, Role};
+    use crate::store::redis::dial::Way;
+
+    const COMMAND_TIMEOUT: Duration = Duration::from_millis(600);
+
+    /// A server that takes its time to answer.
+    #[derive(Default)]
+    struct Leisurely {
+        connections: AtomicUsize,
+        is_silent: AtomicBool,
+    }
+
+    impl Leisurely {
+        async fn serve(self: Arc<Self>, listener: TcpListener) {
+            while let Ok((stream, _)) = listener.accept().await {
+                self.connections.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(Arc::clone(&self).answer(stream));
+            }
+        }
+
+        /// `PING` by itself is an array of one word: the last of its three lines.
+        async fn answer(self: Arc<Self>, stream: TcpStream) {
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            while stream.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+                if line == "PING\r\n" {
+                    sleep(Duration::from_millis(30)).await;
+                    if !self.is_silent.load(Ordering::SeqCst) {
+                        stream.write_all(b"+PONG\r\n").await.unwrap();
+                    }
+                }
+                line.clear();
+            }
+        }
+
+        fn connections(&self) -> usize {
+            self.connections.load(Ordering::SeqCst)
+        }
+    }
+
+    async fn ask(lanes: &Lanes, patience: Duration) -> RedisResult<String> {
+        let ping = cmd("PING");
+        lanes.ask(Question { command: &ping, tether: None }, Patience::of(patience)).await
+    }
+
+    fn lanes(port: u16) -> Lanes {
+        let endpoint = RedisEndpoint { host: "127.0.0.1".to_owned(), port };
+        let address = RedisAddress::Tcp { host: "127.0.0.1".to_owned(), port };
+        let url = RedisUrl { address, database: 0, user: None, password: None };
+        let config = config::Store {
+            url: StoreUrl::Memory,
+            key_prefix: "session:".to_owned(),
+            pool_size: 1,
+            connect_timeout: COMMAND_TIMEOUT * 10,
+            command_timeout: COMMAND_TIMEOUT,
+            on_outage: OnOutage::Refuse,
+            outage_grace: COMMAND_TIMEOUT,
+        };
+        let connector = Connector::new(Way::Tcp(endpoint), Manner::of_servers(&url, &config, Role::Any));
+        Lanes::new(&connector, Random::system(), COMMAND_TIMEOUT)
+    }
+
+    #[tokio::test]
+    async fn who_has_little_patience_closes_nobodys_connection_and_silence_does() {
+        let (server, listener) =
+            (Arc::new(Leisurely::default()), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let lanes = lanes(listener.local_addr().unwrap().port());
+        let serving = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&server).serve(listener)));
+        for _ in 0..LANES {
+            ask(&lanes, COMMAND_TIMEOUT * 10).await.unwrap();
+        }
+        for _ in 0..LANES {
+            assert!(ask(&lanes, Duration::from_millis(5)).await.unwrap_err().is_timeout());
+        }
+        for _ in 0..LANES {
+            ask(&lanes, COMMAND_TIMEOUT * 10).await.unwrap();
+        }
+        assert_eq!(server.connections(), LANES);
+
+        server.is_silent.store(true, Ordering::SeqCst);
+        assert!(ask(&lanes, COMMAND_TIMEOUT).await.unwrap_err().is_timeout());
+        server.is_silent.store(false, Ordering::SeqCst);
+        for _ in 0..LANES {
+            ask(&lanes, COMMAND_TIMEOUT * 10).await.unwrap();
+        }
+        assert_eq!(server.connections(), LANES + 1);
+        drop(serving);
+    }
 }

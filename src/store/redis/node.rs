@@ -56,7 +56,8 @@ impl Plan {
             Some(tracking) => connector.with(self.manner.clone().tracking(tracking.clone())),
             None => connector.clone(),
         };
-        Node { lanes: Lanes::new(&reading, self.random), pool: Pool::new(&connector, &self.config) }
+        let lanes = Lanes::new(&reading, self.random, self.config.command_timeout);
+        Node { lanes, pool: Pool::new(&connector, &self.config) }
     }
 
     /// How long a write may take where a connection has to be made first.
