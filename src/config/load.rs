@@ -239,6 +239,23 @@ mod tests {
     }
 
     #[test]
+    fn lists_of_secrets_and_of_numbers_may_stand_in_variables() {
+        let previous = ["fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba9876543211"];
+        let environment = Environment::from_pairs([
+            ("SECRET_KEY", SECRET),
+            ("FOREGATE__SESSION__PREVIOUS_SECRETS", &previous.join(", ")),
+            ("FOREGATE__UPSTREAM__APP__SERVERS", "http://one,http://two"),
+            ("FOREGATE__UPSTREAM__APP__WEIGHTS", "3,3"),
+        ]);
+        let loaded = load(&fixtures().join("minimal.toml"), &environment).unwrap();
+        let secrets = loaded.config.session.previous_secrets.iter().map(|secret| secret.expose().as_slice());
+        assert!(secrets.eq(previous.map(str::as_bytes)));
+        assert_eq!(loaded.config.upstreams[0].weights, [3, 3]);
+        let told = format!("{:?}", loaded.settings);
+        assert!(told.contains("upstream.app.weights[1]") && !told.contains("fedcba"), "{told}");
+    }
+
+    #[test]
     fn no_secret_is_ever_told() {
         for name in ["production.toml", "secrets.toml", "session.toml"] {
             let told = lines(load_fixture(name)).concat();

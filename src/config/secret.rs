@@ -25,12 +25,14 @@ pub(super) enum Source {
     File(PathBuf),
     /// An environment variable.
     Env(String),
+    /// What the variable says that stands for the key itself.
+    Variable(Secret<String>),
 }
 
 /// What `key` of the section names as its secret's source.
 pub(super) fn source(section: &mut Section<'_>, key: &'static str, context: Context<'_>) -> Option<Source> {
-    if let Some(name) = section.variable(key) {
-        return Some(Source::Env(name));
+    if let Some(text) = section.hidden_variable(key) {
+        return Some(Source::Variable(Secret::new(text)));
     }
     if !section.has_table(key) {
         return section.hidden(key, kind::text).map(|text| Source::Inline(Secret::new(text)));
@@ -59,7 +61,7 @@ pub(super) fn resolve(
             section.error(key, "stands in the configuration, which production refuses", WAYS_OUT);
             return None;
         }
-        Source::Inline(text) => text.expose().as_bytes().to_vec(),
+        Source::Inline(text) | Source::Variable(text) => text.expose().as_bytes().to_vec(),
         Source::File(path) => from_file(section, key, &path)?,
         Source::Env(name) => from_variable(section, key, &name, context)?,
     };

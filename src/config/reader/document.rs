@@ -54,7 +54,7 @@ pub(super) enum Place {
 pub(super) enum Shape {
     /// What a variable can say.
     Value,
-    /// A list whose items may be sections.
+    /// A list whose items may be sections; a variable can say the others.
     Items,
     /// A section.
     Section,
@@ -145,7 +145,7 @@ impl<'t> Document<'t> {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         let is = |shape| asked.iter().any(|(known, at)| *at == shape && known.to_lowercase() == path);
-        if is(Shape::Value) {
+        if is(Shape::Value) || is(Shape::Items) {
             return None;
         }
         if asked.iter().any(|(known, at)| matches!(at, Shape::Items | Shape::Sections) && beneath(known)) {
@@ -154,7 +154,8 @@ impl<'t> Document<'t> {
         if is(Shape::Section) {
             return Some(Complaint::new("is a section", "set its keys, each by a variable of its own"));
         }
-        let values = asked.iter().filter(|(known, at)| *at == Shape::Value && !known.contains('['));
+        let is_value = |at| matches!(at, Shape::Value | Shape::Items);
+        let values = asked.iter().filter(|(known, at)| is_value(*at) && !known.contains('['));
         let remedy = match nearest(path, values.map(|(known, _)| known.as_str())) {
             Some(known) => format!("did you mean {}?", variable_of(known)),
             None => "docs/configuration.md lists the keys and their variables".to_owned(),

@@ -7,6 +7,7 @@ use super::Value;
 use super::document::{Document, Place, Shape};
 use super::fault::{Complaint, Severity};
 use super::found::{Found, Item};
+use super::kind;
 use super::nearest::nearest;
 use super::overlay::Variable;
 use super::setting::Told;
@@ -17,7 +18,7 @@ pub struct Section<'d> {
     document: &'d Document<'d>,
     table: Option<&'d DeTable<'d>>,
     /// What the empty key stands for: the item itself, where this is one of a list.
-    item: Option<&'d Spanned<Value<'d>>>,
+    item: Option<Found<'d>>,
     path: String,
     /// Where faults of keys that are not there point to: the section's header.
     offset: usize,
@@ -65,10 +66,9 @@ impl<'d> Section<'d> {
         self.noted(self.path_of(key), found.place(), found.read(kind))
     }
 
-    /// The name of the variable that says what the secret `key` is.
-    pub fn variable(&mut self, key: &'static str) -> Option<String> {
-        let Some(Found::Variable(variable)) = self.find(key) else { return None };
-        self.hidden(key, |_| Ok(variable.name.clone()))
+    /// What a variable says that the secret `key` is.
+    pub fn hidden_variable(&mut self, key: &'static str) -> Option<String> {
+        matches!(self.find(key), Some(Found::Variable(_))).then(|| self.hidden(key, kind::text)).flatten()
     }
 
     /// The value of `key`, whose absence is a fault; `example` shows what could stand there.
@@ -119,16 +119,32 @@ impl<'d> Section<'d> {
     /// The items of the list `key`, of which some may be values and others sections: each is read as what its
     /// empty key holds.
     pub fn items<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'_>) -> T) -> Vec<T> {
-        let Some(array) = self.array(key, Shape::Items) else {
-            return Vec::new();
+        let path = self.path_of(key);
+        let Some(variable) = self.document.overlay().above(&path) else {
+            let array = self.array(key, Shape::Items).unwrap_or_default();
+            return self.each_item(&path, array.iter().map(Found::File), read);
         };
-        let mut read_all = Vec::new();
-        for (index, value) in array.iter().enumerate() {
-            let path = format!("{}[{index}]", self.path_of(key));
-            let item = Self { item: Some(value), ..self.within(path, None, value.span().start) };
-            read_all.push(item.read_by(&mut read));
-        }
-        read_all
+        self.ask_file(key, Shape::Items);
+        let place = Place::Variable(variable.name.clone());
+        let items = self.noted(path.clone(), place, variable.items()).unwrap_or_default();
+        self.each_item(&path, items.iter().map(Found::Variable), &mut read)
+    }
+
+    fn each_item<'i, T>(
+        &'i self,
+        path: &str,
+        items: impl Iterator<Item = Found<'i>>,
+        mut read: impl FnMut(&mut Section<'_>) -> T,
+    ) -> Vec<T> {
+        let read_one = |(index, found): (usize, Found<'i>)| {
+            let offset = match found {
+                Found::File(value) => value.span().start,
+                Found::Variable(_) => self.offset,
+            };
+            let item: Section<'i> = self.within(format!("{path}[{index}]"), None, offset);
+            Section { item: Some(found), ..item }.read_by(&mut read)
+        };
+        items.enumerate().map(read_one).collect()
     }
 
     /// The section `key` of this one.
@@ -288,6 +304,9 @@ impl<'d> Section<'d> {
     }
 
     fn find(&self, key: &str) -> Option<Found<'d>> {
+        if key.is_empty() {
+            return self.item;
+        }
         let (path, overlay) = (self.path_of(key), self.document.overlay());
         let above = overlay.above(&path).map(Found::Variable);
         let file = || self.in_file(key).map(Found::File);
@@ -295,7 +314,10 @@ impl<'d> Section<'d> {
     }
 
     fn in_file(&self, key: &str) -> Option<&'d Spanned<Value<'d>>> {
-        if key.is_empty() { self.item } else { self.table?.get(key) }
+        match self.item {
+            Some(Found::File(item)) if key.is_empty() => Some(item),
+            _ => self.table?.get(key),
+        }
     }
 
     fn ask(&mut self, key: &'static str) -> Option<Found<'d>> {
