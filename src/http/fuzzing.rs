@@ -83,7 +83,8 @@ fn decoded(mut text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A cookie that was cut out is found by nobody, the others stay, and whom we find is found by the `cookie` crate.
+/// A cookie that was cut out is found by nobody, the others stay, and what we find is what the `cookie` crate finds;
+/// which trims white space beyond ASCII as well, as no browser does.
 pub fn cookies(data: &[u8]) {
     let lines: Vec<HeaderValue> =
         data.split(|byte| *byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok()).collect();
@@ -98,7 +99,8 @@ pub fn cookies(data: &[u8]) {
     let left: Vec<Vec<u8>> = pairs(&headers).into_iter().filter(|pair| !pair.is_empty()).collect();
     assert_eq!(left, kept);
     assert_eq!(cookies::values(&headers, "sid").count(), 0);
-    assert!(as_the_crate_finds(&headers, |name| name.eq_ignore_ascii_case("sid")).is_empty());
+    let is_sid = |name: &str| name.eq_ignore_ascii_case("sid");
+    assert!(!data.is_ascii() || as_the_crate_finds(&headers, is_sid).is_empty());
     let once = headers.clone();
     cookies::remove(&mut headers, &["sid"]);
     assert_eq!(headers, once);
@@ -146,6 +148,7 @@ pub fn set_cookie(data: &[u8]) {
     assert!(!name.iter().any(|byte| matches!(byte, b'=' | b';')));
     let Ok(name) = str::from_utf8(name) else { return };
     if let Ok(text) = str::from_utf8(data)
+        && text.is_ascii()
         && let Ok(cookie) = Cookie::parse(text)
     {
         assert_eq!(cookie.name().trim_start_matches(['=', ' ', '\t']), name);

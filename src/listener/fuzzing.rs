@@ -28,11 +28,12 @@ fn read_at_once(bytes: &mut &[u8]) -> Result<Announced, NotAnnounced> {
 }
 
 fn said_by_v1(header: &[u8]) -> Announced {
-    let line = str::from_utf8(header).expect("a line of version 1 is ASCII").strip_suffix("\r\n");
-    let fields: Vec<&str> = line.expect("a line of version 1 has an end").split(' ').collect();
-    if fields.get(1) == Some(&"UNKNOWN") {
+    // What follows is not read.
+    if header.starts_with(b"PROXY UNKNOWN") {
         return Announced::Unnamed;
     }
+    let line = str::from_utf8(header).expect("a line of version 1 is ASCII").strip_suffix("\r\n");
+    let fields: Vec<&str> = line.expect("a line of version 1 has an end").split(' ').collect();
     let [_, _, source, _, port, _] = fields[..] else { panic!("a line of version 1 has six fields") };
     let address: IpAddr = source.parse().expect("an address");
     Announced::Client(SocketAddr::new(address.to_canonical(), port.parse().expect("a port")))

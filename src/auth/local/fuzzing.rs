@@ -20,7 +20,8 @@ pub fn htpasswd(data: &[u8]) {
     let told: Vec<String> = faults.as_slice().iter().map(ToString::to_string).collect();
     assert!(told.iter().all(|line| !line.contains(char::is_control)), "{told:?}");
     for (name, password) in lines().filter_map(|line| line.split_once(':')) {
-        let is_telling = password.len() >= 24 && !name.contains(password);
+        let is_one_word = password.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let is_telling = password.len() >= 24 && is_one_word && !name.contains(password);
         assert!(!is_telling || !told.iter().any(|line| line.contains(password)), "{told:?}");
     }
 }

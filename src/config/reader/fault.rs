@@ -1,6 +1,6 @@
 //! Faults: where, which key, what is wrong, and the way out.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 /// One line of complaint: `FILE:LINE:COL: error: KEY: what is wrong (what to do)`, or `VARIABLE: error: …`.
@@ -19,7 +19,16 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { severity, origin, key, complaint } = self;
-        write!(out, "{origin}: {severity}: {key}: {complaint}")
+        let line = format!("{origin}: {severity}: {key}: {complaint}");
+        // It stays one line and no terminal obeys it, whatever the file holds.
+        for character in line.chars() {
+            if character.is_control() {
+                write!(out, "{}", character.escape_default())?;
+            } else {
+                out.write_char(character)?;
+            }
+        }
+        Ok(())
     }
 }
 
