@@ -39,10 +39,13 @@ impl IdentityWriter {
     /// Where a value cannot stand in a header: then the request must not go upstream without it.
     pub fn write(&self, headers: &mut HeaderMap, session: &Session) -> Result<(), UnfitForHeader> {
         let identity = &session.identity;
+        if identity.groups.iter().any(|group| group.trim() != group) {
+            return Err(UnfitForHeader);
+        }
         let groups: Vec<String> = identity.groups.iter().map(|group| group.replace(',', "%2C")).collect();
         let mut set = |name: &Option<HeaderName>, value: Option<&str>| match (name, value) {
             (Some(name), Some(value)) => {
-                let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| UnfitForHeader)?;
+                let value = fit(value)?;
                 headers.insert(name.clone(), value);
                 Ok(())
             }
@@ -57,9 +60,19 @@ impl IdentityWriter {
     }
 }
 
-/// A part of somebody's identity holds control characters.
+/// White space around a value is none of it to whoever reads the header, who would take it for another's.
+fn fit(value: &str) -> Result<HeaderValue, UnfitForHeader> {
+    if value.trim() != value {
+        return Err(UnfitForHeader);
+    }
+    HeaderValue::from_bytes(value.as_bytes()).map_err(|_| UnfitForHeader)
+}
+
+/// A part of somebody's identity holds control characters, or white space at one of its ends.
 #[derive(Debug, thiserror::Error)]
-#[error("the user's identity cannot be written as headers: it holds control characters")]
+#[error(
+    "the user's identity cannot be written as headers: it holds control characters, or white space at an end"
+)]
 pub struct UnfitForHeader;
 
 #[cfg(test)]
@@ -90,8 +103,18 @@ mod tests {
     }
 
     #[test]
-    fn a_line_break_in_a_name_is_never_written() {
-        let mut headers = HeaderMap::new();
-        assert!(writer().write(&mut headers, &session_of("alice\r\nX-Admin: 1", &[])).is_err());
+    fn what_would_be_read_as_another_name_is_never_written() {
+        for (user, group) in [
+            ("alice\r\nX-Admin: 1", "staff"),
+            ("alice\0", "staff"),
+            (" alice", "staff"),
+            ("alice\u{a0}", "staff"),
+            ("alice", " admin"),
+            ("alice", "admin\t"),
+            ("alice", "a\nb"),
+        ] {
+            let written = writer().write(&mut HeaderMap::new(), &session_of(user, &["x", group]));
+            assert!(written.is_err(), "{user:?} {group:?}");
+        }
     }
 }

@@ -67,12 +67,17 @@ pub(crate) fn proxy(upstream: &Upstream) -> Setup {
     }
 }
 
+/// The hash of a password, for so many KiB.
+pub(crate) fn hash(password: &str, memory: u32) -> String {
+    use argon2::password_hash::PasswordHasher;
+    let params = argon2::Params::new(memory, 1, 1, None).unwrap();
+    let hasher = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    hasher.hash_password_with_salt(password.as_bytes(), b"saltsaltsaltsalt").unwrap().to_string()
+}
+
 /// A user of the test's; the hash is as cheap as it may be.
 fn user((name, password): (&str, &str), groups: &[&str]) -> String {
-    use argon2::password_hash::PasswordHasher;
-    let cheap = argon2::Params::new(8, 1, 1, None).unwrap();
-    let hasher = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cheap);
-    let hash = hasher.hash_password_with_salt(password.as_bytes(), b"saltsaltsaltsalt").unwrap();
+    let hash = hash(password, 8);
     let groups = groups.join("\", \"");
     format!(
         "[users.{name}]\npassword = \"{hash}\"\nemail = \"{name}@example.com\"\ngroups = [\"{groups}\"]\n"

@@ -151,11 +151,13 @@ pub(super) fn check_name(name: &str) -> Result<(), Complaint> {
 
 /// Text that can stand in a header.
 pub(super) fn check_text(text: &str) -> Result<(), Complaint> {
+    let remedy = "applications get it in a header: remove them";
     if text.contains(char::is_control) {
-        return Err(Complaint::new(
-            "holds control characters",
-            "applications get it in a header: remove them",
-        ));
+        return Err(Complaint::new("holds control characters", remedy));
+    }
+    // Whoever reads the header takes them off, and the name may then be another's.
+    if text.trim() != text {
+        return Err(Complaint::new("begins or ends with white space", remedy));
     }
     Ok(())
 }
