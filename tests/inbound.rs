@@ -2,11 +2,13 @@
 
 mod client_auth;
 mod decisions;
+mod floods;
 mod forwarding;
 pub(crate) mod http2;
 mod plain;
 mod proxy_protocol;
 mod smuggling;
+mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;

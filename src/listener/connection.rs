@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::accept::{Ending, Shared, Terms};
+use super::frames::Policed;
 use super::patience::{Watch, Watched};
 use super::streams::{Paced, Resets, Streams};
 use super::tls::Opened;
@@ -157,7 +158,7 @@ impl<H: Handler> Connections<H> {
             .max_send_buf_size(H2_SEND_BUFFER)
             .keep_alive_interval(H2_PING)
             .keep_alive_timeout(H2_PING)
-            .serve_connection(TokioIo::new(Watched::new(stream, watch.clone())), service);
+            .serve_connection(TokioIo::new(Policed::new(Watched::new(stream, watch.clone()))), service);
         let drive = Drive { watch, limits, ending, peer };
         drive.run(pin!(connection), http2::Connection::graceful_shutdown).await;
     }

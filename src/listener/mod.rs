@@ -5,6 +5,7 @@ mod belongings;
 mod certificates;
 mod connection;
 mod doorkeeper;
+mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod passed;

@@ -10,14 +10,14 @@ use crate::support::upstream::upstream;
 
 const REQUESTS: &str = include_str!("../fixtures/http2_requests.txt");
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
 pub(crate) const GOAWAY: u8 = 7;
 
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 
 /// RFC 9113 §4.1
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -26,7 +26,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// A field as a literal that is not indexed (RFC 7541 §6.2.2).
-fn field(name: &[u8], value: &[u8]) -> Vec<u8> {
+pub(super) fn field(name: &[u8], value: &[u8]) -> Vec<u8> {
     let length = |text: &[u8]| vec![u8::try_from(text.len()).unwrap()];
     [vec![0], length(name), name.to_vec(), length(value), value.to_vec()].concat()
 }

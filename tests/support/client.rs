@@ -119,7 +119,8 @@ impl Client {
         Self { memory: Some(Arc::new(self.config(b"http/1.1"))), ..self.clone() }
     }
 
-    fn config(&self, alpn: &[u8]) -> ClientConfig {
+    /// How it speaks TLS, and `alpn` within.
+    pub(crate) fn config(&self, alpn: &[u8]) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
