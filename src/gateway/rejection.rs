@@ -46,6 +46,7 @@ impl From<ForwardError> for Rejection {
             ForwardError::Timeout => Problem::UpstreamTimeout,
             ForwardError::Body(BodyFault::TooLarge) => Problem::TooLarge,
             ForwardError::Body(BodyFault::TooSlow) => Problem::RequestTimeout,
+            ForwardError::Body(BodyFault::BrokenOff) => Problem::BadRequest,
             ForwardError::Full => Problem::UpstreamBusy,
             ForwardError::Down => Problem::UpstreamDown,
             ForwardError::Identity(_) => Problem::InternalError,

@@ -65,8 +65,14 @@ impl Bonds {
 
     fn of(&self, server: &Arc<Pool>, session: Option<Handle>) -> Option<Arc<AsyncMutex<Option<Own>>>> {
         let mut bonds = lock(&self.0);
-        bonds.retain(|bond| !bond.is_with(server) || bond.session == session);
-        bonds.iter().find(|bond| bond.is_with(server)).map(|bond| Arc::clone(&bond.connection))
+        // Nobody's requests are those of a public part: whoever is signed in beside them stays so.
+        if session.is_some() {
+            bonds.retain(|bond| !bond.is_with(server) || bond.session == session);
+        }
+        bonds
+            .iter()
+            .find(|bond| bond.is_with(server) && bond.session == session)
+            .map(|bond| Arc::clone(&bond.connection))
     }
 }
 

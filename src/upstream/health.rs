@@ -94,7 +94,8 @@ impl Health {
 
     /// A request was answered.
     pub(super) fn succeeded(&self) {
-        if self.failures.load(Ordering::Relaxed) == 0 {
+        // Out with no failures is one that failed a moment after another request had succeeded.
+        if self.failures.load(Ordering::Relaxed) == 0 && self.is_in() {
             return;
         }
         self.failures.store(0, Ordering::Relaxed);

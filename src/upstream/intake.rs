@@ -31,6 +31,9 @@ pub enum BodyFault {
     /// It does not come (408).
     #[error("the request's body did not come in time")]
     TooSlow,
+    /// Its client broke it off (400, for whoever may still read it).
+    #[error("the request's body was broken off")]
+    BrokenOff,
 }
 
 /// Says afterwards what was wrong with a body, if anything was.
@@ -85,7 +88,11 @@ impl HttpBody for Intake {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(self.take(frame)),
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(Some(Err(error))) => {
+                // Whatever comes of it upstream, no server is to blame.
+                let _ = self.verdict.set(BodyFault::BrokenOff);
+                Poll::Ready(Some(Err(error.into())))
+            }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending if self.waits_too_long(context) => {
                 Poll::Ready(Some(Err(self.fail(BodyFault::TooSlow))))

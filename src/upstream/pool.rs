@@ -119,7 +119,7 @@ impl Pool {
         patience: Duration,
         drivers: &Drivers,
     ) -> Result<Connection, ForwardError> {
-        self.server.connect(wish, patience, drivers).await.map(|opened| self.begin(opened))
+        self.server.connect(wish, patience, drivers).await.map(|opened| self.begin(wish, opened))
     }
 
     fn is_to_share(&self, wish: Wish) -> bool {
@@ -127,10 +127,13 @@ impl Pool {
         (wish == Wish::Any || !speaks_http1) && self.shared.is_likely.load(Ordering::Relaxed)
     }
 
-    fn begin(&self, opened: Opened) -> Connection {
+    fn begin(&self, wish: Wish, opened: Opened) -> Connection {
         match opened {
             Opened::Own(own) => {
-                self.shared.is_likely.store(self.server.url.scheme == ServerScheme::H2c, Ordering::Relaxed);
+                // Who wants it for themselves has offered nothing else, and learns nothing.
+                if wish == Wish::Any {
+                    self.shared.is_likely.store(false, Ordering::Relaxed);
+                }
                 Connection::Own(own)
             }
             Opened::Shared(shared) => {
