@@ -55,20 +55,24 @@ fn last_client(proxy: &Proxy) -> String {
     line["client"].as_str().unwrap_or_else(|| panic!("{line}")).to_owned()
 }
 
-/// The bytes that a line of a fixture writes with `\r`, `\n`, `\t` and `\xHH`.
+/// The bytes that a line of a fixture writes with `\r`, `\n`, `\t` and `\xHH`, and `\*N(…)` for N times something.
 pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some((before, escape)) = rest.split_once('\\') {
         bytes.extend(before.as_bytes());
-        let (byte, length) = match escape.as_bytes()[0] {
-            b'r' => (b'\r', 1),
-            b'n' => (b'\n', 1),
-            b't' => (b'\t', 1),
-            b'x' => (u8::from_str_radix(&escape[1..3], 16).unwrap(), 3),
+        let (piece, length) = match escape.as_bytes()[0] {
+            b'r' => (vec![b'\r'], 1),
+            b'n' => (vec![b'\n'], 1),
+            b't' => (vec![b'\t'], 1),
+            b'x' => (vec![u8::from_str_radix(&escape[1..3], 16).unwrap()], 3),
+            b'*' => {
+                let (times, piece) = escape[1..].split_once(')').unwrap().0.split_once('(').unwrap();
+                (unescaped(piece).repeat(times.parse().unwrap()), 3 + times.len() + piece.len())
+            }
             other => panic!("no such escape: {other}"),
         };
-        bytes.push(byte);
+        bytes.extend(piece);
         rest = &escape[length..];
     }
     bytes.extend(rest.as_bytes());
