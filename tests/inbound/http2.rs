@@ -38,22 +38,30 @@ pub(crate) fn opening() -> Vec<u8> {
 
 /// The frames of a line of the fixture.
 pub(crate) fn request(line: &str) -> Vec<u8> {
-    let (fields, body) = line.split_once(" > ").unwrap_or((line, ""));
-    let fields: Vec<&str> = fields.split(" | ").collect();
+    let mut parts = line.split(" > ");
+    let fields: Vec<&str> = parts.next().unwrap().split(" | ").collect();
+    let (body, trailers) = (parts.next().unwrap_or_default(), parts.next());
     let usual = [(":method", "POST"), (":scheme", "https"), (":authority", HOST), (":path", "/x")];
     let kept = usual.iter().filter(|(name, _)| !fields.contains(&format!("-{name}").as_str()));
     let mut block: Vec<u8> =
         kept.flat_map(|(name, value)| field(name.as_bytes(), value.as_bytes())).collect();
-    for written in fields.iter().filter(|field| !field.starts_with('-')) {
-        let (name, value) = written.split_once(": ").or_else(|| written.rsplit_once(':')).unwrap();
-        block.extend(field(&unescaped(name), &unescaped(value)));
-    }
-    let ends = if body.is_empty() { END_STREAM } else { 0 };
-    let mut frames = frame(HEADERS, END_HEADERS | ends, 1, &block);
+    block.extend(fields.iter().filter(|field| !field.starts_with('-')).flat_map(|field| written(field)));
+    let ends = |is_last| if is_last { END_STREAM } else { 0 };
+    let mut frames = frame(HEADERS, END_HEADERS | ends(body.is_empty() && trailers.is_none()), 1, &block);
     if !body.is_empty() {
-        frames.extend(frame(DATA, END_STREAM, 1, body.as_bytes()));
+        frames.extend(frame(DATA, ends(trailers.is_none()), 1, body.as_bytes()));
+    }
+    if let Some(trailers) = trailers {
+        let block: Vec<u8> = trailers.split(" | ").flat_map(written).collect();
+        frames.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block));
     }
     frames
+}
+
+/// A field as the fixture writes it.
+fn written(text: &str) -> Vec<u8> {
+    let (name, value) = text.split_once(": ").or_else(|| text.rsplit_once(':')).unwrap();
+    field(&unescaped(name), &unescaped(value))
 }
 
 /// The first byte of the answer's fields, which says the status by its index where the table has it (RFC 7541 §6.1);
@@ -88,6 +96,10 @@ async fn nothing_goes_upstream_that_http_1_would_read_otherwise() {
         assert!(upstream.received().is_empty(), "{line}: {:#?}", upstream.received());
     }
     assert_eq!(answered(&client, "x: a > hello").await, Some(OK), "an ordinary one passes");
+    assert_eq!(answered(&client, "content-length: 5 > hello > x: y").await, Some(OK), "with trailers, too");
+    let received = upstream.last();
+    assert_eq!((received.body.as_slice(), received.trailers.len()), (b"hello".as_slice(), 0));
+    assert_eq!(received.header("content-length").as_deref(), Some("5"));
     assert_eq!(proxy.client().get("/private", &Jar::default()).await.status, 401);
-    assert_eq!(upstream.received().len(), 1);
+    assert_eq!(upstream.received().len(), 2);
 }
