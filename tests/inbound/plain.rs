@@ -1,5 +1,8 @@
 //! Requests in the clear: on listeners that are for them, and at the TLS port.
 
+use std::time::Duration;
+
+use foregate::base::clock::Stopwatch;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -108,10 +111,14 @@ async fn what_is_neither_tls_nor_http_at_the_tls_port_costs_a_handshakes_time_at
     let proxy = proxy(&upstream).section(limits).start();
     for silent in [b"".as_slice(), b"\x16", b"\x16\x03\x01\x00\x20\x01", b"G", b"GET / HTTP/1.1\r\nHost: a"] {
         let mut stream = TcpStream::connect(proxy.https).await.unwrap();
+        let watch = Stopwatch::start();
         stream.write_all(silent).await.unwrap();
         assert!(!all(&mut stream).await.contains("200 OK"), "{silent:?}");
+        assert!(watch.elapsed() < Duration::from_secs(2), "{silent:?}: {:?}", watch.elapsed());
     }
     for garbage in [b"\0\0\0\0\0\0\0\0".as_slice(), b"\x80\x2e\x01\x00\x02", b"\r\n\r\n", &[0xff; 600]] {
+        let watch = Stopwatch::start();
         assert!(!exchange(proxy.https, &[garbage]).await.contains("HTTP/1.1 2"), "{garbage:?}");
+        assert!(watch.elapsed() < Duration::from_secs(2), "{garbage:?}: {:?}", watch.elapsed());
     }
 }
