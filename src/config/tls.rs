@@ -52,6 +52,10 @@ pub(super) fn read(section: &mut Section<'_>, server: &Server, context: Context<
         let remedy = "name a certificate in [[tls.certificate]], or set mode = \"development\"";
         section.error("self_signed", "is for development", remedy);
     }
+    if tls.client_auth.is_some() && server.https.is_empty() {
+        let remedy = "name an address in server.https, or leave [tls.client_auth] out";
+        section.error("client_auth", "asks nobody for a certificate: server.https is empty", remedy);
+    }
     let none = tls.self_signed.is_empty() && tls.certificates.is_empty();
     if none && !server.https.is_empty() && section.sound("self_signed") {
         let remedy = if context.in_production() {
@@ -110,6 +114,20 @@ mod tests {
         assert!(tls("", production(&[])).unwrap_err()[0].contains("tls.certificate: is missing"));
         assert!(tls("", development(&[])).unwrap_err()[0].contains("self_signed = [\"localhost\"]"));
         assert!(tls("server.https = []", production(&[])).is_ok());
+    }
+
+    #[test]
+    fn clients_show_certificates_where_there_is_tls() {
+        let asking = "[tls.client_auth]\nmode = \"required\"\nca = \"ca.pem\"\n";
+        let without =
+            |listeners: &str| tls(&format!("{asking}[server]\nhttps = {listeners}"), production(&[]));
+        let faults = without("[]").unwrap_err();
+        assert!(faults[0].contains("tls.client_auth: asks nobody"), "{faults:?}");
+        assert_eq!(faults.len(), 1);
+        assert!(
+            !without("[\"[::]:8443\"]").unwrap_err()[0].contains("client_auth"),
+            "a certificate is missing"
+        );
     }
 
     #[test]

@@ -2,13 +2,11 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, header};
 
 use super::forwarded::{self, BadForwarded, Element};
+use super::forwarding::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use super::{Scheme, TrustedProxies};
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// So many hops are told upstream at most; nobody has more proxies than that.
 const MAX_HOPS: usize = 32;
@@ -151,7 +149,7 @@ fn scheme_said(word: &[u8]) -> Option<Scheme> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 

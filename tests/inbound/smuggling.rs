@@ -119,4 +119,6 @@ async fn an_options_goes_as_far_as_it_may() {
     assert!(upstream.received().is_empty());
     assert_eq!(client.send("OPTIONS /x\nMax-Forwards: 1", "").await.status, 200);
     assert_eq!(upstream.only().header("max-forwards").as_deref(), Some("0"));
+    assert_eq!(client.send("OPTIONS /x\nMax-Forwards: 3\nConnection: Max-Forwards", "").await.status, 200);
+    assert_eq!(upstream.last().header("max-forwards").as_deref(), Some("2"), "it is counted on all the way");
 }
