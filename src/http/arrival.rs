@@ -1,5 +1,6 @@
 //! Where a request comes from, as far as trusted proxies say (RFC 7239, and the headers from before it).
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use http::{HeaderMap, header};
@@ -73,9 +74,11 @@ impl Arrival {
 }
 
 /// What one family of headers says.
+#[derive(Default)]
 struct Claim {
-    /// From the first hop to the last; without an address where that is not told or cannot be read.
-    hops: Vec<Element>,
+    /// From the first hop to the last, as many as are told upstream; without an address where that is not told or cannot
+    /// be read.
+    hops: VecDeque<Element>,
 }
 
 /// What is believed of it.
@@ -93,8 +96,12 @@ impl Claim {
         }
         let lines = headers.get_all(X_FORWARDED_FOR).iter();
         let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-        let client = |item: &[u8]| str::from_utf8(item.trim_ascii()).ok().and_then(forwarded::node);
-        Some(Self { hops: items.map(|item| Element { client: client(item), scheme: None }).collect() })
+        let mut claim = Self::default();
+        for item in items {
+            let client = str::from_utf8(item.trim_ascii()).ok().and_then(forwarded::node);
+            claim.add(Element { client, scheme: None });
+        }
+        Some(claim)
     }
 
     /// `None` where there is no such header.
@@ -102,11 +109,19 @@ impl Claim {
         if !headers.contains_key(header::FORWARDED) {
             return Ok(None);
         }
-        let mut hops = Vec::new();
+        let mut claim = Self::default();
         for line in headers.get_all(header::FORWARDED) {
-            hops.extend(forwarded::parse(line.as_bytes())?);
+            forwarded::parse(line.as_bytes(), |element| claim.add(element))?;
         }
-        Ok(Some(Self { hops }))
+        Ok(Some(claim))
+    }
+
+    /// The hop after those so far; of too many the first is forgotten.
+    fn add(&mut self, hop: Element) {
+        if self.hops.len() == MAX_HOPS - 1 {
+            self.hops.pop_front();
+        }
+        self.hops.push_back(hop);
     }
 
     /// Walks from the right past trusted proxies. What a hop says of the one before it counts only while every hop so
@@ -114,7 +129,7 @@ impl Claim {
     fn judged(self, peer: IpAddr, trusted: &TrustedProxies) -> Verdict {
         let mut verdict = Verdict { client: peer, scheme: None, hops: vec![peer] };
         let mut walking = true;
-        for Element { client, scheme } in self.hops.into_iter().rev().take(MAX_HOPS - 1) {
+        for Element { client, scheme } in self.hops.into_iter().rev() {
             if walking {
                 verdict.scheme = scheme;
             }
@@ -190,9 +205,21 @@ mod tests {
     #[test]
     fn the_longest_chain_is_cut() {
         let trusted = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
-        let chain = ["10.0.0.2"; 1000].join(",");
-        let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_str(&chain).unwrap())]);
-        let arrival = Arrival::of(&headers, "10.0.0.1".parse().unwrap(), Scheme::Http, &trusted).unwrap();
-        assert_eq!(arrival.hops.len(), MAX_HOPS);
+        for (name, hop) in [(X_FORWARDED_FOR, "10.0.0.2"), (header::FORWARDED, "for=10.0.0.2")] {
+            let chain = [hop; 1000].join(",");
+            let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(&chain).unwrap())]);
+            let arrival = Arrival::of(&headers, "10.0.0.1".parse().unwrap(), Scheme::Http, &trusted).unwrap();
+            assert_eq!(arrival.hops.len(), MAX_HOPS);
+        }
+    }
+
+    #[test]
+    fn no_more_of_a_chain_is_kept_than_is_told() {
+        let mut claim = Claim::default();
+        for last in 0..=u8::MAX {
+            claim.add(Element { client: Some([192, 0, 2, last].into()), scheme: None });
+        }
+        assert_eq!(claim.hops.len(), MAX_HOPS - 1);
+        assert_eq!(claim.hops.back().and_then(|hop| hop.client), "192.0.2.255".parse().ok());
     }
 }

@@ -18,14 +18,13 @@ pub(super) struct Element {
 #[error("a malformed Forwarded header")]
 pub struct BadForwarded;
 
-/// The elements of one line.
-pub(super) fn parse(line: &[u8]) -> Result<Vec<Element>, BadForwarded> {
+/// Hands on the elements of one line, one after the other.
+pub(super) fn parse(line: &[u8], mut each: impl FnMut(Element)) -> Result<(), BadForwarded> {
     let mut rest = line;
-    let mut elements = Vec::new();
     loop {
-        elements.push(element(&mut rest)?);
+        each(element(&mut rest)?);
         match rest.split_first() {
-            None => return Ok(elements),
+            None => return Ok(()),
             Some((b',', after)) => rest = after,
             Some(_) => return Err(BadForwarded),
         }
@@ -34,23 +33,18 @@ pub(super) fn parse(line: &[u8]) -> Result<Vec<Element>, BadForwarded> {
 
 /// Pairs with semicolons between them, of what is asked for one each; stops at what follows.
 fn element(rest: &mut &[u8]) -> Result<Element, BadForwarded> {
-    let mut element = Element::default();
-    let (mut has_client, mut has_scheme) = (false, false);
+    let (mut client, mut scheme) = (None, None);
     loop {
         *rest = rest.trim_ascii_start();
-        let name = token(rest).ok_or(BadForwarded)?.to_ascii_lowercase();
+        let name = token(rest).ok_or(BadForwarded)?;
         *rest = rest.strip_prefix(b"=").ok_or(BadForwarded)?;
         let value = value(rest).ok_or(BadForwarded)?;
-        let is_said_twice = match name.as_slice() {
-            b"for" => {
-                element.client = str::from_utf8(&value).ok().and_then(node);
-                std::mem::replace(&mut has_client, true)
-            }
-            b"proto" => {
-                element.scheme = Scheme::parse(&value);
-                std::mem::replace(&mut has_scheme, true)
-            }
-            _ => false,
+        let is_said_twice = if name.eq_ignore_ascii_case(b"for") {
+            client.replace(str::from_utf8(&value).ok().and_then(node)).is_some()
+        } else if name.eq_ignore_ascii_case(b"proto") {
+            scheme.replace(Scheme::parse(&value)).is_some()
+        } else {
+            false
         };
         if is_said_twice {
             return Err(BadForwarded);
@@ -58,7 +52,7 @@ fn element(rest: &mut &[u8]) -> Result<Element, BadForwarded> {
         *rest = rest.trim_ascii_start();
         match rest.strip_prefix(b";") {
             Some(after) => *rest = after,
-            None => return Ok(element),
+            None => return Ok(Element { client: client.flatten(), scheme: scheme.flatten() }),
         }
     }
 }
@@ -128,6 +122,11 @@ fn is_obfuscated_port(port: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn elements(line: &[u8]) -> Result<Vec<Element>, BadForwarded> {
+        let mut elements = Vec::new();
+        parse(line, |element| elements.push(element)).map(|()| elements)
+    }
+
     #[test]
     fn an_address_has_many_spellings() {
         for (text, address) in [
@@ -154,8 +153,8 @@ mod tests {
     fn elements_are_read_as_the_standard_writes_them() {
         let line = b"for=\"_gazonk\", For=\"[2001:db8:cafe::17]:4711\" ; proto=HTTPS;by=203.0.113.43";
         let second = Element { client: "2001:db8:cafe::17".parse().ok(), scheme: Some(Scheme::Https) };
-        assert_eq!(parse(line).unwrap(), [Element::default(), second]);
-        assert_eq!(parse(b"for=\"192.0.2.\\1\"").unwrap()[0].client, "192.0.2.1".parse().ok());
+        assert_eq!(elements(line).unwrap(), [Element::default(), second]);
+        assert_eq!(elements(b"for=\"192.0.2.\\1\"").unwrap()[0].client, "192.0.2.1".parse().ok());
     }
 
     #[test]
@@ -163,7 +162,7 @@ mod tests {
         let lines = "|,|for|for=|=a|for=a;|for=a,|for=\"a|for=\"a\\|for=a b|for = a|for=\"a\"b|for=a;for=b\
                      |for=a;FOR=b|for=[::1]|for=1:2|for=a;;proto=http|for=\"a, for=\"192.0.2.1\"";
         for line in lines.split('|') {
-            assert_eq!(parse(line.as_bytes()), Err(BadForwarded), "{line}");
+            assert_eq!(elements(line.as_bytes()), Err(BadForwarded), "{line}");
         }
     }
 }
