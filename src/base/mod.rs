@@ -13,5 +13,6 @@ pub mod rate;
 pub mod request_id;
 pub mod sealed;
 pub mod secret;
+pub mod seldom;
 pub mod signed;
 pub mod size;

@@ -102,7 +102,9 @@ impl Passage {
         }
         let arrival = Arrival::of(&parts.headers, address, peer.scheme, &self.gateway.trusted_proxies);
         arrival.map_err(|error| {
-            tracing::warn!(proxy = %address, "a trusted proxy's word is refused: {error}");
+            if self.gateway.refused_words.is_due() {
+                tracing::warn!(proxy = %address, "a trusted proxy's word is refused: {error}");
+            }
             error.into()
         })
     }

@@ -1,6 +1,7 @@
 //! The walk itself: one line a stage.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -10,6 +11,7 @@ use super::rejection::{Rejection, allow};
 use super::routes::{NoRoute, Routes};
 use super::set_cookies::{CookieGuard, Source};
 use crate::base::random::Random;
+use crate::base::seldom::Seldom;
 use crate::config::{Access, Activity, ClientAuth, EncodedSlashes, Mode, Unauthenticated};
 use crate::endpoints::Endpoints;
 use crate::http::{
@@ -26,6 +28,9 @@ use crate::session::{Finding, NoSession, Session, Sessions};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Findings, Metrics};
 use crate::upstream::Upstreams;
 
+/// How often the log says at most that a trusted proxy's word is refused: clients can bring that about.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// Everything a request meets between the listener and the upstream. Immutable: a request keeps the one it
 /// began with.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub struct Gateway {
     pub(super) random: Random,
     pub(super) head_limits: HeadLimits,
     pub(super) trusted_proxies: TrustedProxies,
+    /// Words of theirs that are refused.
+    pub(super) refused_words: Seldom,
     pub(super) mode: Mode,
     pub(super) public_port: u16,
     client_auth: Option<ClientAuth>,
@@ -149,6 +156,7 @@ impl Gateway {
             random: parts.random,
             head_limits: parts.head_limits,
             trusted_proxies: parts.trusted_proxies,
+            refused_words: Seldom::every(TOLD_EVERY),
             mode: parts.mode,
             public_port: parts.public_port,
             client_auth: parts.client_auth,

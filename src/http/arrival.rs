@@ -27,7 +27,7 @@ pub struct Arrival {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadForwarding {
     /// `Forwarded` is not what RFC 7239 says it is.
-    #[error(transparent)]
+    #[error("{0} (have it remove the header, or write it anew)")]
     Syntax(#[from] BadForwarded),
     /// Its headers name different clients or schemes: the proxy sets one of them, and the other is a client's.
     #[error("its forwarding headers disagree (have it remove those that it does not set itself)")]

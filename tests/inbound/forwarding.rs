@@ -3,6 +3,7 @@
 use http::Request;
 
 use super::{get, last_client};
+use crate::support::captured_log;
 use crate::support::client::Jar;
 use crate::support::proxy::{ALICE, HOST, proxy};
 use crate::support::upstream::{Received, upstream};
@@ -100,6 +101,25 @@ async fn a_word_that_can_be_read_in_two_ways_is_refused() {
         assert_eq!(last_client(&proxy), "127.0.0.1", "{claims}");
     }
     assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn why_a_word_is_refused_is_told_to_the_operator_now_and_then() {
+    let (log, _logging) = captured_log();
+    let upstream = upstream().await;
+    for (claims, why) in [
+        ("Forwarded: for=\"", "malformed Forwarded header (have it remove the header"),
+        ("X-Forwarded-Proto: https, http", "disagree (have it remove those that it does not set"),
+    ] {
+        let proxy = proxy(&upstream).route("/", "access = \"public\"").server(TRUSTED).start();
+        let before = log.text().len();
+        for _ in 0..5 {
+            assert_eq!(proxy.client().send(&format!("GET /\n{claims}"), "").await.status, 400);
+        }
+        let told = log.text().split_off(before);
+        assert_eq!(told.matches("a trusted proxy's word is refused").count(), 1, "{told}");
+        assert!(told.contains("WARN") && told.contains("proxy=127.0.0.1") && told.contains(why), "{told}");
+    }
 }
 
 #[tokio::test]
