@@ -1,7 +1,7 @@
 //! `[server]`: where it listens.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,16 +64,17 @@ impl ListenAt {
         }
     }
 
-    /// Whether nobody else could listen there beside the other: `[::]` and `0.0.0.0` are every address of their port.
+    /// Whether nobody could listen there beside the other.
     fn is_taken_by(&self, other: &Self) -> bool {
-        match (self.address(), other.address()) {
-            (Some(own), Some(other)) => {
-                let is_everywhere = own.ip().is_unspecified() || other.ip().is_unspecified();
-                own.port() != 0 && own.port() == other.port() && (is_everywhere || own == other)
-            }
-            _ => self == other,
-        }
+        let (Some(own), Some(other)) = (self.address(), other.address()) else { return self == other };
+        own.port() == other.port() && own.port() != 0 && overlap(own.ip(), other.ip())
     }
+}
+
+/// Whether one of the two is the other or a part of it: `0.0.0.0` is every address of IPv4, and `[::]` every address.
+fn overlap(one: IpAddr, other: IpAddr) -> bool {
+    let contains = |all: IpAddr, part: IpAddr| all.is_unspecified() && (all.is_ipv6() || part.is_ipv4());
+    one == other || contains(one, other) || contains(other, one)
 }
 
 impl fmt::Display for ListenAt {
@@ -276,6 +277,24 @@ mod tests {
     fn port_zero_may_be_asked_for_twice() {
         let text = "https = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]";
         assert!(outcome(text, read).is_ok());
+    }
+
+    #[test]
+    fn an_unspecified_address_takes_all_of_its_family_and_that_of_ipv6_takes_both() {
+        for (one, other, clash) in [
+            ("[::]:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "[::]:1", true),
+            ("[::]:1", "0.0.0.0:1", true),
+            ("[::]:1", "[::1]:1", true),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
+            ("[::]:1", "127.0.0.1:2", false),
+            ("127.0.0.2:1", "127.0.0.1:1", false),
+            ("[::]:0", "127.0.0.1:0", false),
+        ] {
+            let text = format!("https = [\"{one}\"]\nhttp = [\"{other}\"]");
+            assert_eq!(outcome(&text, read).is_err(), clash, "{one} {other}");
+        }
     }
 
     #[test]
