@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::{all, get};
 use crate::support::authority::{Authority, Pair};
-use crate::support::client::{Answer, parse};
+use crate::support::client::{Answer, Client, parse};
 use crate::support::proxy::{Proxy, proxy};
 use crate::support::upstream::{Upstream, upstream};
 use rustls::HandshakeKind;
@@ -94,9 +94,9 @@ async fn an_optional_certificate_may_be_missing_but_not_be_bad() {
     assert!(ask(&proxy, ADMIN, Some(&theirs.issue("alice")), ADMIN).await.is_err());
 }
 
-/// How the handshakes went, of one client after another for these names, who remembers all that it is given.
-async fn handshakes(proxy: &Proxy, identity: &Pair, names: &[&str]) -> Vec<HandshakeKind> {
-    let remembering = proxy.client().who_is(identity).remembering();
+/// How the handshakes of one client went, for one name after another; it offers each what it was given by any.
+async fn handshakes(proxy: &Proxy, client: &Client, names: &[&str]) -> Vec<HandshakeKind> {
+    let remembering = client.remembering();
     let mut kinds = Vec::new();
     for name in names {
         let stream = TcpStream::connect(proxy.https).await.unwrap();
@@ -113,8 +113,14 @@ async fn handshakes(proxy: &Proxy, identity: &Pair, names: &[&str]) -> Vec<Hands
 async fn sessions_are_resumed_where_nobody_is_asked_for_a_certificate_and_nowhere_else() {
     let (upstream, ours) = (upstream().await, Authority::new());
     let keys = format!("mode = \"optional\"\nhosts = [\"{ADMIN}\"]\nca = {:?}", ours.bundle());
-    let (proxy, alice) = (guarded(&upstream, &keys), ours.issue("alice"));
-    let kinds = handshakes(&proxy, &alice, &[APP, APP, ADMIN, ADMIN, APP]).await;
+    let proxy = guarded(&upstream, &keys);
+    let alice = proxy.client().who_is(&ours.issue("alice"));
     let is_full = |kind: &HandshakeKind| *kind != HandshakeKind::Resumed;
-    assert_eq!(kinds.iter().map(is_full).collect::<Vec<_>>(), [true, false, true, true, false], "{kinds:?}");
+    for client in [alice.clone(), alice.by_tls12()] {
+        let kinds = handshakes(&proxy, &client, &[APP, APP, ADMIN, ADMIN, APP]).await;
+        let full: Vec<bool> = kinds.iter().map(is_full).collect();
+        assert_eq!(full, [true, false, true, true, false], "{kinds:?}");
+        let kinds = handshakes(&proxy, &client, &[ADMIN, ADMIN, APP]).await;
+        assert!(kinds.iter().all(is_full), "{kinds:?}");
+    }
 }

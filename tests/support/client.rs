@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::version::TLS12;
+use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -16,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::authority::Pair;
 use super::proxy::HOST;
+use super::tickets;
 
 /// No answer of a test takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,6 +28,7 @@ pub(crate) struct Client {
     address: SocketAddr,
     roots: Arc<RootCertStore>,
     identity: Option<Pair>,
+    versions: &'static [&'static SupportedProtocolVersion],
     from: Ipv4Addr,
     /// One for all of its connections, where it is to resume sessions: rustls resumes none of another's.
     memory: Option<Arc<ClientConfig>>,
@@ -101,7 +104,8 @@ impl Client {
     pub(crate) fn new(address: SocketAddr, certificate: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
-        Self { address, roots: Arc::new(roots), identity: None, from: Ipv4Addr::LOCALHOST, memory: None }
+        let (versions, from) = (ALL_VERSIONS, Ipv4Addr::LOCALHOST);
+        Self { address, roots: Arc::new(roots), identity: None, versions, from, memory: None }
     }
 
     /// The same, with a certificate of its own.
@@ -114,16 +118,23 @@ impl Client {
         Self { from, ..self.clone() }
     }
 
-    /// The same, which resumes the TLS sessions that it can; over HTTP/1.1.
+    /// The same, by TLS 1.2.
+    pub(crate) fn by_tls12(&self) -> Self {
+        Self { versions: &[&TLS12], ..self.clone() }
+    }
+
+    /// The same, which would resume any TLS session with any host; over HTTP/1.1.
     pub(crate) fn remembering(&self) -> Self {
-        Self { memory: Some(Arc::new(self.config(b"http/1.1"))), ..self.clone() }
+        let mut config = self.config(b"http/1.1");
+        config.resumption = tickets::everywhere();
+        Self { memory: Some(Arc::new(config)), ..self.clone() }
     }
 
     /// How it speaks TLS, and `alpn` within.
     pub(crate) fn config(&self, alpn: &[u8]) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(self.versions)
             .unwrap()
             .with_root_certificates(Arc::clone(&self.roots));
         let mut config = match &self.identity {

@@ -17,6 +17,7 @@ pub(crate) mod redis;
 pub(crate) mod relay;
 pub(crate) mod sentinels;
 pub(crate) mod settle;
+mod tickets;
 pub(crate) mod tls_front;
 pub(crate) mod upstream;
 pub(crate) mod websocket;
