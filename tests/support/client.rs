@@ -22,6 +22,8 @@ use super::tickets;
 /// No answer of a test takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const BY_TLS12: &[&SupportedProtocolVersion] = &[&TLS12];
+
 /// A client of one proxy.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -120,7 +122,7 @@ impl Client {
 
     /// The same, by TLS 1.2.
     pub(crate) fn by_tls12(&self) -> Self {
-        Self { versions: &[&TLS12], ..self.clone() }
+        Self { versions: BY_TLS12, ..self.clone() }
     }
 
     /// The same, which would resume any TLS session with any host; over HTTP/1.1.
