@@ -153,7 +153,7 @@ impl Stage {
 fn build(folder: &Path, upstream: SocketAddr, logs: &Logs) -> App {
     let text = format!(
         "mode = \"development\"\n\
-         [server]\nhttps = [\"127.0.0.1:0\"]\nplain = [\"127.0.0.1:0\"]\n\
+         [server]\nhttps = [\"127.0.0.1:0\"]\nhttp = []\nplain = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n\
          [tls]\nself_signed = [\"app.test\"]\n\
          [session.store]\nurl = \"memory:\"\n\
          [upstream.app]\nservers = [\"http://{upstream}\"]\n\

@@ -19,9 +19,12 @@ pub fn htpasswd(data: &[u8]) {
     };
     let told: Vec<String> = faults.as_slice().iter().map(ToString::to_string).collect();
     assert!(told.iter().all(|line| !line.contains(char::is_control)), "{told:?}");
-    for (name, password) in lines().filter_map(|line| line.split_once(':')) {
+    let halves = || lines().filter_map(|line| line.split_once(':'));
+    for (_, password) in halves() {
         let is_one_word = password.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let is_telling = password.len() >= 24 && is_one_word && !name.contains(password);
-        assert!(!is_telling || !told.iter().any(|line| line.contains(password)), "{told:?}");
+        let is_told_elsewhere = halves().any(|(name, _)| name.contains(password));
+        if password.len() >= 24 && is_one_word && !is_told_elsewhere {
+            assert!(!told.iter().any(|line| line.contains(password)), "{told:?}");
+        }
     }
 }
