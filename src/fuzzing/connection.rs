@@ -37,7 +37,7 @@ const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0foregate";
 /// What is sent after the input of an HTTP/1 connection. Where it is read as a request, the connection ends after it.
 const CANARY: &[u8] = b"GET /canary HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n";
 
-/// Everybody is on this machine: who says nothing for so long waits for more.
+/// Everybody is on this machine, and most inputs are no whole requests.
 const SILENCE: Duration = Duration::from_millis(5);
 
 /// Nothing that is under way takes longer, on however slow a machine.
@@ -50,8 +50,8 @@ const LINES: usize = 10_000;
 /// the access log, which tells of this method, host and path, and the other way round. The input is all that a client
 /// sends, in the clear, or over TLS where it begins as HTTP/2 does.
 pub fn connection(data: &[u8]) {
-    static STAGE: LazyLock<Mutex<Stage>> = LazyLock::new(|| Mutex::new(Stage::set()));
-    lock(&STAGE).play(data);
+    static STAGE: LazyLock<Mutex<Stage>> = LazyLock::new(|| Mutex::new(Stage::set(SILENCE)));
+    let _requests = lock(&STAGE).play(data);
 }
 
 /// The proxy, the application and what they tell.
@@ -65,6 +65,8 @@ struct Stage {
     log: Captured,
     /// The access lines without an end in what the application saw, by request.
     lines: HashMap<String, Line>,
+    /// Who says nothing for so long waits for more.
+    silence: Duration,
     _folder: TempDir,
 }
 
@@ -79,7 +81,7 @@ struct Line {
 }
 
 impl Stage {
-    fn set() -> Self {
+    fn set(silence: Duration) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be had");
         let folder = tempfile::tempdir().expect("a folder can be had");
@@ -93,37 +95,50 @@ impl Stage {
         tokio::spawn(app.run());
         drop(guard);
         let tls = TlsConnector::from(Arc::new(client(&folder.path().join("certs/app.test.crt"))));
-        Self { runtime, recorder, plain, https, tls, logs, log, lines: HashMap::new(), _folder: folder }
+        Self {
+            runtime,
+            recorder,
+            plain,
+            https,
+            tls,
+            logs,
+            log,
+            lines: HashMap::new(),
+            silence,
+            _folder: folder,
+        }
     }
 
-    fn play(&mut self, data: &[u8]) {
+    /// How many requests came through.
+    fn play(&mut self, data: &[u8]) -> usize {
         let end = if data.starts_with(PREFACE) { PING } else { CANARY };
         let sent = [data, end].concat();
-        let Self { runtime, plain, https, tls, .. } = &*self;
+        let Self { runtime, plain, https, tls, silence, .. } = &*self;
         runtime.block_on(async {
             if sent.starts_with(PREFACE) {
                 let stream = TcpStream::connect(*https).await.expect("the proxy listens");
                 let name = ServerName::try_from("app.test").expect("a name");
                 let stream = tls.connect(name, stream).await.expect("the proxy speaks TLS");
-                converse(stream, &sent).await;
+                converse(stream, &sent, *silence).await;
             } else {
                 let stream = TcpStream::connect(*plain).await.expect("the proxy listens");
-                converse(stream, &sent).await;
+                converse(stream, &sent, *silence).await;
             }
         });
         let received: Vec<Received> =
             self.recorder.take().into_iter().map(|seen| seen.unwrap_or_else(|why| panic!("{why}"))).collect();
         self.read_lines();
-        for request in received {
-            let line = self.line_of(&request);
-            is_what_was_decided_on(&request, &line);
-            came_from(&request, &sent);
+        for request in &received {
+            let line = self.line_of(request);
+            is_what_was_decided_on(request, &line);
+            came_from(request, &sent);
         }
         let unseen = self.lines.values().find(|line| line.status == SEEN);
         assert!(unseen.is_none(), "answered by nobody: {unseen:?}");
         if self.lines.len() > LINES {
             self.lines.clear();
         }
+        received.len()
     }
 
     fn read_lines(&mut self) {
@@ -183,11 +198,11 @@ fn client(certificate: &Path) -> ClientConfig {
 }
 
 /// Sends it all and reads what comes, until nothing more does; then goes away.
-async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) {
+async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8], silence: Duration) {
     // A proxy that has seen enough may close while we still write.
     let _ = timeout(PATIENCE, stream.write_all(bytes)).await;
     let mut piece = [0; 4096];
-    while let Ok(Ok(1..)) = timeout(SILENCE, stream.read(&mut piece)).await {}
+    while let Ok(Ok(1..)) = timeout(silence, stream.read(&mut piece)).await {}
     let _ = stream.shutdown().await;
     let to_the_end = async { while let Ok(1..) = stream.read(&mut piece).await {} };
     let _ = timeout(PATIENCE, to_the_end).await;
@@ -224,4 +239,23 @@ fn came_from(request: &Received, sent: &[u8]) {
     assert!(request.all("content-length").is_empty() || is_sent(&request.body), "{request:?}");
     let (_, query) = request.target.split_once('?').unwrap_or_default();
     assert!(latin1(sent).contains(query), "{request:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_requests_come_through_and_others_do_not() {
+        let mut stage = Stage::set(Duration::from_secs(2));
+        let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: app.test\r\n\r\n").into_bytes();
+        assert_eq!(stage.play(&get("/x?a=b")), 2, "the request and the canary");
+        assert_eq!(stage.play(&get("/private")), 1, "the canary");
+        assert_eq!(stage.play(b"GET /x HTTP/1.1\r\n\r\n"), 0);
+        let fields = b"\x82\x87\x84\0\x0a:authority\x08app.test";
+        let length = u8::try_from(fields.len()).unwrap();
+        let settings = b"\0\0\0\x04\0\0\0\0\0".as_slice();
+        let headers = [&[0, 0, length, 1, 5, 0, 0, 0, 1], fields.as_slice()].concat();
+        assert_eq!(stage.play(&[PREFACE, settings, &headers].concat()), 1);
+    }
 }
