@@ -123,7 +123,8 @@ impl<'a> SetCookie<'a> {
             b"max-age" => self.max_age = seconds(value).or(self.max_age),
             b"domain" => {
                 let bare = value.strip_prefix(b".").unwrap_or(value);
-                self.domain = Some(bare).filter(|domain| !domain.is_empty());
+                // A second dot, or white space, would be left out by who reads what we write.
+                self.domain = Some(bare).filter(|domain| !matches!(domain, [] | [b'.' | b' ' | b'\t', ..]));
             }
             b"path" => self.path = Some(value).filter(|path| path.starts_with(b"/")),
             b"secure" => self.secure = true,
