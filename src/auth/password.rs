@@ -181,6 +181,8 @@ fn compare(password: &Secret<String>, check: Check) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::getpriority_process;
+
     use super::*;
 
     fn cheap() -> Params {
@@ -238,6 +240,18 @@ mod tests {
         ] {
             assert_eq!(queue.verify(secret(given), bcrypt_of(hashed)).await, Ok(is_right), "{given}");
         }
+    }
+
+    #[test]
+    fn a_thread_that_checks_a_password_stands_back_and_no_other_does() {
+        let nice = || getpriority_process(None).unwrap();
+        let before = nice();
+        let meanwhile = thread::spawn(move || {
+            stand_back();
+            nice()
+        });
+        assert_eq!(meanwhile.join().unwrap(), before.max(NICE));
+        assert_eq!(nice(), before);
     }
 
     #[tokio::test]
