@@ -89,7 +89,8 @@ impl Parts {
         if context.kind == RequestKind::Script && !accepts(headers, "text/html") {
             return Err(Refusal::TooManyRequests { retry_after: seconds });
         }
-        let mut response = self.again(context, headers, form, LoginProblem::TooManyAttempts);
+        let mut response =
+            self.again(context, headers, form, LoginProblem::TooManyAttempts { wait: seconds });
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         Ok(response)
     }

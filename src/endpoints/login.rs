@@ -128,7 +128,7 @@ impl Parts {
         let status = match problem {
             LoginProblem::WrongCredentials => StatusCode::UNAUTHORIZED,
             LoginProblem::Expired | LoginProblem::TooManySessions => StatusCode::FORBIDDEN,
-            LoginProblem::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            LoginProblem::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             LoginProblem::Busy | LoginProblem::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let page = LoginPage {

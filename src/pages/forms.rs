@@ -35,15 +35,17 @@ pub enum RememberBox {
 }
 
 /// Why the login form is shown once more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginProblem {
     /// The user or the password is wrong; which, nobody is told.
     WrongCredentials,
     /// The form was not the browser's own, or too old.
     Expired,
-    /// Somebody tried too often, and nobody looked at this attempt.
-    TooManyAttempts,
+    /// Somebody tried too often, and nobody looked at this attempt. The next is looked at after so many seconds.
+    TooManyAttempts {
+        /// So many.
+        wait: u64,
+    },
     /// Too many log in at once.
     Busy,
     /// Sessions cannot be kept at the moment.
@@ -64,8 +66,32 @@ pub struct LogoutPage<'a> {
 impl LoginPage<'_> {
     pub(super) fn values(&self) -> Value {
         let Self { csrf_token, return_to, username, problem, signed_out, remember } = *self;
-        let (problem, remember) = (problem.map(Serde), Serde(remember));
-        context! { csrf_token, return_to, username, problem, signed_out, remember }
+        let wait = problem.and_then(LoginProblem::wait);
+        let (problem, remember) = (problem.map(LoginProblem::name), Serde(remember));
+        context! { csrf_token, return_to, username, problem, wait, signed_out, remember }
+    }
+}
+
+impl LoginProblem {
+    fn name(self) -> &'static str {
+        match self {
+            Self::WrongCredentials => "wrong-credentials",
+            Self::Expired => "expired",
+            Self::TooManyAttempts { .. } => "too-many-attempts",
+            Self::Busy => "busy",
+            Self::StoreUnavailable => "store-unavailable",
+            Self::TooManySessions => "too-many-sessions",
+        }
+    }
+
+    /// How long to wait, in words.
+    fn wait(self) -> Option<String> {
+        match self {
+            Self::TooManyAttempts { wait: 1 } => Some("a second".to_owned()),
+            Self::TooManyAttempts { wait } if wait <= 90 => Some(format!("{wait} seconds")),
+            Self::TooManyAttempts { wait } => Some(format!("{} minutes", wait.div_ceil(60))),
+            _ => None,
+        }
     }
 }
 

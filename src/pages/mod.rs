@@ -226,13 +226,26 @@ mod tests {
     fn what_is_nobodys_typing_error_blames_no_field() {
         for problem in [
             LoginProblem::Expired,
-            LoginProblem::TooManyAttempts,
+            LoginProblem::TooManyAttempts { wait: 12 },
             LoginProblem::Busy,
             LoginProblem::StoreUnavailable,
         ] {
             let page = LoginPage { username: "alice", problem: Some(problem), ..LoginPage::default() };
             let html = pages().login(&page).html;
             assert!(html.contains("role=\"alert\"") && !html.contains("aria-invalid"), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_to_wait_is_told_how_long() {
+        for (wait, words) in [
+            (1, "wait a second,"),
+            (12, "wait 12 seconds,"),
+            (90, "wait 90 seconds,"),
+            (91, "wait 2 minutes,"),
+        ] {
+            let problem = Some(LoginProblem::TooManyAttempts { wait });
+            assert!(pages().login(&LoginPage { problem, ..LoginPage::default() }).html.contains(words));
         }
     }
 

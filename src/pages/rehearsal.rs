@@ -71,7 +71,7 @@ fn logins(text: &str) -> Vec<Scene> {
         LoginPage { signed_out: true, remember: RememberBox::Empty, ..plain },
         with(LoginProblem::WrongCredentials),
         with(LoginProblem::Expired),
-        with(LoginProblem::TooManyAttempts),
+        with(LoginProblem::TooManyAttempts { wait: 60 }),
         with(LoginProblem::Busy),
         with(LoginProblem::StoreUnavailable),
         with(LoginProblem::TooManySessions),

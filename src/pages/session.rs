@@ -103,22 +103,24 @@ impl Moment {
 
 fn relative(at: Timestamp, now: Timestamp) -> String {
     if at > now {
-        return format!("in {}", words(at.since(now)));
+        return match at.since(now) {
+            left if left < MINUTE => "in less than a minute".to_owned(),
+            left => format!("in {}", words(left.as_secs().div_ceil(60))),
+        };
     }
     match now.since(at) {
         past if past < MINUTE => "just now".to_owned(),
-        past => format!("{} ago", words(past)),
+        past => format!("{} ago", words(past.as_secs() / 60)),
     }
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A span in its largest unit, rounded down: an end is never promised later than it comes.
-fn words(span: Duration) -> String {
-    let minutes = span.as_secs() / 60;
+/// So many minutes in their largest unit, rounded down: an end is not promised later than it comes, but for the minute
+/// that has begun. Without that, seven days would be six as soon as they are seen.
+fn words(minutes: u64) -> String {
     let (number, unit) = match minutes {
-        0 => return "less than a minute".to_owned(),
-        1..60 => (minutes, "minute"),
+        ..60 => (minutes, "minute"),
         60..2_880 => (minutes / 60, "hour"),
         _ => (minutes / 1_440, "day"),
     };
@@ -140,18 +142,19 @@ mod tests {
 
     #[test]
     fn how_far_away_a_moment_is_takes_one_unit() {
-        for (seconds, told) in [
-            (59, "less than a minute"),
-            (60, "1 minute"),
-            (3_599, "59 minutes"),
-            (3_600, "1 hour"),
-            (86_400, "24 hours"),
-            (172_799, "47 hours"),
-            (172_800, "2 days"),
+        for (seconds, left, past) in [
+            (59, "in less than a minute", "just now"),
+            (60, "in 1 minute", "1 minute ago"),
+            (3_540, "in 59 minutes", "59 minutes ago"),
+            (3_599, "in 1 hour", "59 minutes ago"),
+            (3_600, "in 1 hour", "1 hour ago"),
+            (86_400, "in 24 hours", "24 hours ago"),
+            (172_740, "in 47 hours", "47 hours ago"),
+            (604_799, "in 7 days", "6 days ago"),
+            (604_800, "in 7 days", "7 days ago"),
         ] {
             let span = Duration::from_secs(seconds);
-            assert_eq!(relative(NOW.plus(span), NOW), format!("in {told}"));
-            let past = if seconds < 60 { "just now".to_owned() } else { format!("{told} ago") };
+            assert_eq!(relative(NOW.plus(span), NOW), left);
             assert_eq!(relative(NOW.minus(span), NOW), past);
         }
     }

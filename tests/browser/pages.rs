@@ -21,6 +21,14 @@ const PICTURED: [(u32, u64); 2] = [(1280, 800), (360, 740)];
 /// The same two zoomed to 200 %, and the narrowest that WCAG 2.2 wants to see (1.4.10).
 const NARROW: [u32; 3] = [640, 320, 180];
 
+/// One more than `login.attempts_per_user` has usually.
+const TRIES: usize = 6;
+
+/// A form of a page at another site.
+const POST_ELSEWHERE: &str =
+    "const form = document.createElement('form'); form.method = 'post'; form.action = 'URL';
+    document.body.append(form); form.submit()";
+
 /// What judges a page; null where nothing is wrong with it.
 const JUDGEMENT: &str =
     "return axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violations.length
@@ -100,8 +108,14 @@ async fn look_at_every_page(scheme: Scheme) {
     sign_in(browser, (BOB.0, "a guess")).await;
     browser.text_of("[role=alert]").await;
     eye.looks_at("login-error", "Sign in").await;
-    browser.fill("password", BOB.1).await;
-    browser.press("Sign in").await;
+    for _ in 0..TRIES {
+        browser.open(&format!("{site}/app")).await;
+        sign_in(browser, ("mallory", "a guess")).await;
+        browser.text_of("[role=alert]").await;
+    }
+    eye.looks_at("login-limited", "Sign in").await;
+    browser.open(&format!("{site}/app")).await;
+    sign_in(browser, BOB).await;
     browser.arrives_at(&format!("{site}/app")).await;
     eye.sees("forbidden", &format!("{site}/books"), "Not for this account").await;
     eye.sees("not-found", &format!("{site}/nowhere"), "Nothing is here").await;
@@ -118,6 +132,9 @@ async fn look_at_every_page(scheme: Scheme) {
 
     sign_in(browser, ALICE).await;
     browser.arrives_at(&format!("{site}/")).await;
+    browser.open(&format!("http://{}/", upstream.address())).await;
+    browser.evaluate(&POST_ELSEWHERE.replace("URL", &format!("{site}/app"))).await;
+    eye.looks_at("cross-site", "Sent from another site").await;
     redis.kill();
     eye.sees("unavailable", &format!("{site}/app"), "Back in a moment").await;
     proxy.stopped().await;
