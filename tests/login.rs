@@ -1,5 +1,6 @@
 //! Logging in and out, and what a session is worth in between.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use foregate::base::clock::Stopwatch;
@@ -77,28 +78,56 @@ async fn ten_thousand_forged_cookies_cost_redis_nothing() {
     let upstream = upstream().await;
     let (redis, proxy) = with_redis(&upstream);
     let alice = proxy.logged_in(ALICE).await;
-    let (value, client) = (alice.session().to_owned(), proxy.client());
+    let value = alice.session().to_owned();
     let monitor = redis.monitor();
-    let (h2, connection) = h2::client::handshake(client.connect(b"h2").await).await.unwrap();
-    let driver = tokio::spawn(connection);
-    let mut refused = 0;
-    for number in 0..10_000_usize {
+    let forgeries = (0..10_000_usize).map(|number| {
         let mut forged = value.clone().into_bytes();
         let at = number % forged.len();
         forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
-        let request = http::Request::get(format!("https://{HOST}/"))
-            .header("cookie", [b"__Host-session=", forged.as_slice()].concat())
-            .body(())
-            .unwrap();
-        let (answer, _) = h2.clone().ready().await.unwrap().send_request(request, true).unwrap();
-        refused += usize::from(answer.await.unwrap().status() == 401);
-    }
-    driver.abort();
-    assert_eq!(refused, 10_000);
+        let cookie = [b"__Host-session=", forged.as_slice()].concat();
+        http::Request::get(format!("https://{HOST}/")).header("cookie", cookie).body(()).unwrap()
+    });
+    let refused = statuses(&proxy, forgeries).await.get(&401).copied();
+    assert_eq!(refused, Some(10_000));
     assert_eq!(monitor.commands(), Vec::<String>::new());
     let counted = ["forged", "malformed", "aged"]
         .map(|verdict| proxy.count(&format!("foregate_cookie_verdicts_total{{verdict=\"{verdict}\"}}")));
     assert_eq!(counted.iter().sum::<u64>(), 10_000, "{counted:?}");
+    assert!(upstream.received().is_empty());
+}
+
+/// What so many requests over one HTTP/2 connection are answered with: how often each status.
+async fn statuses(proxy: &Proxy, requests: impl Iterator<Item = http::Request<()>>) -> BTreeMap<u16, usize> {
+    let connection = proxy.client().connect(b"h2").await;
+    let (h2, connection) = h2::client::handshake(connection).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut statuses = BTreeMap::new();
+    for request in requests {
+        let (answer, _) = h2.clone().ready().await.unwrap().send_request(request, true).unwrap();
+        *statuses.entry(answer.await.unwrap().status().as_u16()).or_default() += 1;
+    }
+    driver.abort();
+    statuses
+}
+
+#[tokio::test]
+async fn ten_thousand_visits_of_nobody_cost_redis_nothing() {
+    let upstream = upstream().await;
+    let (redis, proxy) = with_redis(&upstream);
+    let monitor = redis.monitor();
+    let visits = (0..10_000_usize).map(|number| {
+        let (path, mode) = match number % 5 {
+            0 => ("/", "navigate"),
+            1 => ("/", "cors"),
+            2 => ("/_foregate/login?return_to=%2F", "navigate"),
+            3 => ("/_foregate/logout", "navigate"),
+            _ => ("/_foregate/session", "cors"),
+        };
+        http::Request::get(format!("https://{HOST}{path}")).header("sec-fetch-mode", mode).body(()).unwrap()
+    });
+    let statuses = statuses(&proxy, visits).await;
+    assert_eq!(statuses, BTreeMap::from([(200, 4_000), (303, 2_000), (401, 4_000)]));
+    assert_eq!(monitor.commands(), Vec::<String>::new());
     assert!(upstream.received().is_empty());
 }
 
