@@ -2,6 +2,7 @@
 
 mod cookies;
 mod cross_site;
+mod https;
 mod pages;
 mod sockets;
 

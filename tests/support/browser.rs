@@ -38,7 +38,7 @@ const LINGERING: Duration = Duration::from_secs(2);
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// Nothing but the pages of the test is asked for: not the network, not the vendor, not a proxy.
-const FLAGS: [&str; 12] = [
+const FLAGS: [&str; 11] = [
     "--headless=new",
     "--disable-gpu",
     "--disable-quic",
@@ -50,8 +50,10 @@ const FLAGS: [&str; 12] = [
     "--no-first-run",
     "--no-proxy-server",
     "--force-color-profile=srgb",
-    "--host-resolver-rules=MAP *.test 127.0.0.1, MAP localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ];
+
+/// Where names lead, but for those of a test.
+const ELSEWHERE: &str = "MAP *.test 127.0.0.1, MAP localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
 
 /// Whether pages may run theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +91,31 @@ pub(crate) struct Browser {
 impl Browser {
     /// One that trusts `certificate` as it would any other: an exception made for a bad one changes what is cached.
     pub(crate) async fn start(scripts: Scripts, certificate: &Path) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::launch(tempfile::tempdir().unwrap(), &flags_for(certificate), scripts).await
+    }
+
+    /// One that has the authority of `bundle` in its own store: what comes from those whom it vouches for is like any
+    /// website, HSTS included. `hosts` is where names lead, as Chromium's `--host-resolver-rules` has it.
+    pub(crate) async fn trusting(bundle: &Path, hosts: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = home.path().join(".pki/nssdb");
+        fs::create_dir_all(&store).unwrap();
+        let store = format!("sql:{}", store.display());
+        let certutil = |args: &[&str]| {
+            let done = Command::new("certutil").args(["-d", &store]).args(args).output();
+            let done = done.expect("certutil is missing: apt-get install libnss3-tools");
+            assert!(done.status.success(), "{done:?}");
+        };
+        certutil(&["-N", "--empty-password"]);
+        certutil(&["-A", "-t", "C,,", "-n", "authority", "-i", &bundle.display().to_string()]);
+        let mut flags = flags();
+        flags.push(format!("--host-resolver-rules={hosts}, {ELSEWHERE}"));
+        Self::launch(home, &flags, Scripts::On).await
+    }
+
+    async fn launch(folder: TempDir, flags: &[String], scripts: Scripts) -> Self {
         let mut command = Command::new("chromedriver");
-        command.arg("--port=0").env("TMPDIR", folder.path());
+        command.arg("--port=0").env("TMPDIR", folder.path()).env("HOME", folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut chromedriver = Running::start(command);
         let said = chromedriver.said("started successfully on port ");
@@ -99,7 +123,7 @@ impl Browser {
         let driver = SocketAddr::from(([127, 0, 0, 1], port));
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "timeouts": { "implicit": PATIENCE.as_millis() },
-            "goog:chromeOptions": { "args": flags(certificate), "prefs": preferences(scripts) },
+            "goog:chromeOptions": { "args": flags, "prefs": preferences(scripts) },
         }}});
         let begun = command_to(driver, Method::POST, "/session", &wanted).await.unwrap();
         let (session, process) = (text(&begun["sessionId"]), &begun["capabilities"]["goog:processID"]);
@@ -292,15 +316,21 @@ impl Drop for Browser {
     }
 }
 
-fn flags(certificate: &Path) -> Vec<String> {
-    let certificate = CertificateDer::from_pem_file(certificate).unwrap();
-    let (_, parsed) = parse_x509_certificate(&certificate).unwrap();
-    let key = STANDARD.encode(Sha256::digest(parsed.public_key().raw));
+fn flags() -> Vec<String> {
     let mut flags = FLAGS.map(str::to_owned).to_vec();
-    flags.push(format!("--ignore-certificate-errors-spki-list={key}"));
     if rustix::process::geteuid().is_root() {
         flags.push("--no-sandbox".to_owned());
     }
+    flags
+}
+
+fn flags_for(certificate: &Path) -> Vec<String> {
+    let certificate = CertificateDer::from_pem_file(certificate).unwrap();
+    let (_, parsed) = parse_x509_certificate(&certificate).unwrap();
+    let key = STANDARD.encode(Sha256::digest(parsed.public_key().raw));
+    let mut flags = flags();
+    flags.push(format!("--ignore-certificate-errors-spki-list={key}"));
+    flags.push(format!("--host-resolver-rules={ELSEWHERE}"));
     flags
 }
 
