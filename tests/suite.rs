@@ -47,6 +47,7 @@ mod store;
 mod support;
 mod systemd;
 mod traffic;
+mod upstream_blame;
 mod upstream_health;
 mod upstreams;
 mod volume;

@@ -152,17 +152,3 @@ async fn the_last_server_is_tried_although_requests_fail() {
     assert_eq!(ask(&proxy).await.status, 200);
     assert!(is_in(&proxy, &one));
 }
-
-#[tokio::test]
-async fn a_client_that_breaks_its_upload_off_does_not_count_against_the_server() {
-    let one = Patient::new("one").await;
-    let proxy = proxy_to(&[&one], "eject_after = 1\neject_for = \"1h\"");
-    for _ in 0..3 {
-        let mut stream = proxy.client().connect(b"http/1.1").await;
-        let head = b"POST /many HTTP/1.1\r\nHost: app.test\r\nContent-Length: 100\r\n\r\nhalf";
-        stream.write_all(head).await.unwrap();
-        stream.shutdown().await.unwrap();
-    }
-    assert_eq!(ask(&proxy).await.status, 200);
-    assert!(is_in(&proxy, &one));
-}

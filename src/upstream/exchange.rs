@@ -1,6 +1,7 @@
 //! One request, at one server after the other, and its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
@@ -13,11 +14,13 @@ use super::connect::Server;
 use super::connection::{Answer, Connection, Drivers, Home, Lease, Wish};
 use super::error::ForwardError;
 use super::http2;
+use super::intake::Verdict;
 use super::pool::Pool;
 use super::progress::Progress;
 use super::request;
 use super::riding::Riding;
 use super::tunnel::{Ends, Tunnels};
+use crate::base::clock::Stopwatch;
 use crate::base::handle::Handle;
 use crate::config::{self, ServerScheme};
 use crate::http::websocket::{self, Handshake};
@@ -93,6 +96,10 @@ pub(super) struct Exchange<'a> {
     pub(super) order: Order<'a>,
     pub(super) progress: &'a Progress,
     pub(super) retries: u32,
+    /// What was wrong with the request's body.
+    pub(super) verdict: &'a Verdict,
+    /// Since when it is on its way.
+    pub(super) waiting: Stopwatch,
 }
 
 impl Exchange<'_> {
@@ -112,17 +119,21 @@ impl Exchange<'_> {
         if wants_own || self.order.bonds.hold(pool) { Wish::Own } else { Wish::Any }
     }
 
+    /// How much longer it waits for its place, wherever that is.
+    fn patience(&self) -> Duration {
+        self.upstream.response_timeout.saturating_sub(self.waiting.elapsed())
+    }
+
     pub(super) async fn run(
         &mut self,
         pool: &Arc<Pool>,
         message: Message,
         repeatable: bool,
     ) -> Result<Response<Body>, Failure> {
-        let patience = self.upstream.response_timeout;
-        let Ok(mut turn) = self.order.bonds.turn(pool, self.order.session(), patience).await else {
+        let Ok(mut turn) = self.order.bonds.turn(pool, self.order.session(), self.patience()).await else {
             return Err((ForwardError::Full, Some(message)));
         };
-        let Ok(place) = pool.place(patience).await else {
+        let Ok(place) = pool.place(self.patience()).await else {
             return Err((ForwardError::Full, Some(message)));
         };
         let taken = match &mut turn {
@@ -204,7 +215,9 @@ impl Exchange<'_> {
         // What connecting took is no part of the upstream's time to answer.
         self.progress.note();
         let answer = self.progress.wait(self.upstream.response_timeout, connection.send(built)).await;
-        if let (Connection::Shared(stream), Err(_) | Ok(Err(_))) = (&connection, &answer) {
+        if let (Connection::Shared(stream), Err(_) | Ok(Err(_)), None) =
+            (&connection, &answer, self.verdict.get())
+        {
             // Whatever is wrong with it, the next request is better off on another one.
             stream.spend();
         }

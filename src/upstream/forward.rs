@@ -221,8 +221,14 @@ impl Upstream {
         let repeatable = body.is_end_stream() && order.request.method.is_idempotent();
         let mut message = Message { headers, body };
         let mut failed = ForwardError::Down;
-        let mut exchange =
-            Exchange { upstream: &self.config, order, progress: &progress, retries: self.config.retries };
+        let mut exchange = Exchange {
+            upstream: &self.config,
+            order,
+            progress: &progress,
+            retries: self.config.retries,
+            verdict: &verdict,
+            waiting: Stopwatch::start(),
+        };
         for pool in self.servers.candidates(order.sender(), order.bonds) {
             match exchange.run(pool, message, repeatable).await {
                 Ok(answer) => {

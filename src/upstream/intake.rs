@@ -11,6 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
+use super::progress::Upload;
 use crate::http::BodyError;
 
 /// How much of a body is taken, and how slowly.
@@ -45,15 +46,21 @@ pub(super) struct Intake {
     limits: BodyLimits,
     silence: Option<Pin<Box<Sleep>>>,
     verdict: Verdict,
+    upload: Upload,
 }
 
 impl Intake {
     /// Refuses at once what says itself that it is too large.
-    pub(super) fn new(body: Incoming, limits: BodyLimits, verdict: Verdict) -> Result<Self, BodyFault> {
+    pub(super) fn new(
+        body: Incoming,
+        limits: BodyLimits,
+        verdict: Verdict,
+        upload: Upload,
+    ) -> Result<Self, BodyFault> {
         if body.size_hint().lower() > limits.bytes {
             return Err(BodyFault::TooLarge);
         }
-        Ok(Self { body, limits, silence: None, verdict })
+        Ok(Self { body, limits, silence: None, verdict, upload })
     }
 
     fn fail(&self, fault: BodyFault) -> BodyError {
@@ -69,6 +76,7 @@ impl Intake {
 
     fn take(&mut self, frame: Frame<Bytes>) -> Option<Result<Frame<Bytes>, BodyError>> {
         self.silence = None;
+        self.upload.came();
         let length = frame.data_ref()?.len() as u64;
         match self.limits.bytes.checked_sub(length) {
             Some(left) => self.limits.bytes = left,
@@ -93,11 +101,17 @@ impl HttpBody for Intake {
                 let _ = self.verdict.set(BodyFault::BrokenOff);
                 Poll::Ready(Some(Err(error.into())))
             }
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                self.upload.came();
+                Poll::Ready(None)
+            }
             Poll::Pending if self.waits_too_long(context) => {
                 Poll::Ready(Some(Err(self.fail(BodyFault::TooSlow))))
             }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.upload.waits();
+                Poll::Pending
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Semaphore};
 
 use super::connect::{Opened, Server};
 use super::connection::{Connection, Drivers, Own, Wish};
@@ -93,7 +93,8 @@ impl Pool {
         }
     }
 
-    /// A new connection; or a part of one, where somebody else has opened one meanwhile.
+    /// A new connection; or a part of one, where somebody else has opened one meanwhile. All of it takes `patience` at
+    /// most, and only what has had all of that is the server's fault.
     pub(super) async fn connect(
         &self,
         wish: Wish,
@@ -103,14 +104,27 @@ impl Pool {
         if !self.is_to_share(wish) {
             return self.open(wish, patience, drivers).await;
         }
-        let turn = tokio::time::timeout(patience, self.shared.opening.lock()).await;
-        let turn = turn.map_err(|_| ForwardError::ConnectTimeout)?;
+        let (turn, left) = self.opening(patience).await?;
         if let Some(stream) = self.stream() {
             return Ok(Connection::Shared(stream));
         }
         // Whoever was first may have found out that there is nothing to wait for.
         let _turn = self.is_to_share(wish).then_some(turn);
-        self.open(wish, patience, drivers).await
+        match self.open(wish, left, drivers).await {
+            Err(ForwardError::ConnectTimeout) if left < patience => Err(ForwardError::Full),
+            opened => opened,
+        }
+    }
+
+    /// The right to open a connection that others share, and how much of `patience` is left for that.
+    async fn opening(&self, patience: Duration) -> Result<(AsyncMutexGuard<'_, ()>, Duration), ForwardError> {
+        if let Ok(turn) = self.shared.opening.try_lock() {
+            return Ok((turn, patience));
+        }
+        let watch = Stopwatch::start();
+        let turn = tokio::time::timeout(patience, self.shared.opening.lock()).await;
+        let turn = turn.map_err(|_| ForwardError::Full)?;
+        Ok((turn, patience.saturating_sub(watch.elapsed())))
     }
 
     async fn open(

@@ -1,4 +1,5 @@
-//! How long ago something last made headway: an upload that goes on is no reason to give an upstream up.
+//! How long ago something last made headway: an upload that goes on is no reason to give an upstream up, and one that
+//! stalls is its client's fault.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::clock::Stopwatch;
-use crate::http::Watcher;
 
 /// Remembers when something last passed.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub(super) struct Progress {
 struct Shared {
     last: AtomicU64,
     uploading: AtomicBool,
+    waits_for_client: AtomicBool,
 }
 
 /// There was no headway for too long.
@@ -50,7 +51,8 @@ impl Progress {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Waits for `answer` while no pause is longer than `patience`.
+    /// Waits for `answer` while no pause is longer than `patience`. For how long a client may be silent, somebody else
+    /// decides: the server owes nothing meanwhile.
     pub(super) async fn wait<T>(
         &self,
         patience: Duration,
@@ -61,8 +63,10 @@ impl Progress {
             let silent = Duration::from_millis(
                 self.elapsed().saturating_sub(self.shared.last.load(Ordering::Relaxed)),
             );
-            let Some(left) = patience.checked_sub(silent).filter(|left| !left.is_zero()) else {
-                return Err(Stalled);
+            let left = match patience.checked_sub(silent) {
+                Some(left) if !left.is_zero() => left,
+                _ if self.shared.waits_for_client.load(Ordering::Acquire) => patience,
+                _ => return Err(Stalled),
             };
             if let Ok(answer) = tokio::time::timeout(left, answer.as_mut()).await {
                 return Ok(answer);
@@ -71,22 +75,26 @@ impl Progress {
     }
 }
 
-/// Watches a request's body on its way upstream.
+/// What becomes of a request's body on its way upstream.
 pub(super) struct Upload(Progress);
 
-impl Watcher for Upload {
-    fn passed(&mut self, _bytes: usize) {
+impl Upload {
+    /// There was headway: a piece, or the end.
+    pub(super) fn came(&self) {
         self.0.note();
+        self.0.shared.waits_for_client.store(false, Ordering::Release);
     }
 
-    fn ended(&mut self) {
-        self.0.note();
+    /// The server could have more, and the client has not sent it.
+    pub(super) fn waits(&self) {
+        self.0.shared.waits_for_client.store(true, Ordering::Release);
     }
 }
 
 /// A body is dropped once all of it is sent, or none of it can be sent any more.
 impl Drop for Upload {
     fn drop(&mut self) {
+        self.0.shared.waits_for_client.store(false, Ordering::Release);
         self.0.shared.uploading.store(false, Ordering::Release);
     }
 }

@@ -120,8 +120,8 @@ pub(super) fn body(
     if incoming.is_end_stream() {
         return Ok(Body::empty());
     }
-    let intake = Intake::new(incoming, limits, Arc::clone(verdict))?;
-    Ok(Body::stream(intake).watched(progress.upload()))
+    let intake = Intake::new(incoming, limits, Arc::clone(verdict), progress.upload())?;
+    Ok(Body::stream(intake))
 }
 
 /// RFC 7617 §2; no log and no table of compressed headers keeps it.

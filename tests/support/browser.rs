@@ -335,8 +335,9 @@ fn flags_for(certificate: &Path) -> Vec<String> {
 }
 
 fn preferences(scripts: Scripts) -> Value {
-    // What other browsers do with other sites' cookies is not what stands in the way.
-    let mut preferences = json!({ "profile.cookie_controls_mode": 0 });
+    // What other browsers do with other sites' cookies is not what stands in the way. Nothing is asked for, and no
+    // connection made, because somebody might want it soon.
+    let mut preferences = json!({ "profile.cookie_controls_mode": 0, "net.network_prediction_options": 2 });
     if scripts == Scripts::Off {
         preferences["profile.managed_default_content_settings.javascript"] = json!(2);
     }
