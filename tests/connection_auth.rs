@@ -223,3 +223,39 @@ async fn nobody_authenticates_a_connection_that_all_share() {
     }
     serving.abort();
 }
+
+fn bounded(upstream: &Upstream, keys: &str) -> Proxy {
+    let section = format!(
+        "[upstream.bounded]\nservers = [\"http://{}\"]\n{keys}\n\
+         [[route]]\nupstream = \"bounded\"\naccess = \"public\"",
+        upstream.address()
+    );
+    proxy(upstream).route("/elsewhere", "").section(&section).start()
+}
+
+#[tokio::test]
+async fn of_those_that_idle_as_many_are_kept_as_connections_may_be() {
+    let upstream = Upstream::answering(greeter()).await;
+    let proxy = bounded(&upstream, "connections = 2");
+    let mut clients = [line(&proxy).await, line(&proxy).await, line(&proxy).await];
+    for (client, name) in clients.iter_mut().zip(["alice", "bob", "carol"]) {
+        client.authenticate(name, "").await;
+    }
+    eventually("one of them is closed", async || upstream.open() == 2).await;
+    let [alice, bob, carol] = &mut clients;
+    assert_eq!(bob.ask("").await.body, "bob");
+    assert_eq!(carol.ask("").await.body, "carol");
+    assert_eq!(alice.ask("").await.status, 401, "nobody asked on hers for longest");
+    alice.authenticate("alice", "").await;
+}
+
+#[tokio::test]
+async fn they_end_at_their_age_like_all_others() {
+    let upstream = Upstream::answering(greeter()).await;
+    let proxy = bounded(&upstream, "connection_age = \"3s\"");
+    let mut alice = line(&proxy).await;
+    alice.authenticate("alice", "").await;
+    let asked = tokio::sync::Mutex::new(alice);
+    eventually("hers ends", async || asked.lock().await.ask("").await.status == 401).await;
+    asked.lock().await.authenticate("alice", "").await;
+}

@@ -4,10 +4,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
 use super::connection::{Connection, Own};
-use super::pool::Pool;
+use super::pool::{Idle, Place, Pool, Slot};
 use crate::base::handle::Handle;
 use crate::base::lock::lock;
 
@@ -22,12 +22,12 @@ struct Bond {
     server: Arc<Pool>,
     /// Who had logged in here when it was made: the next user of the same browser is somebody else.
     session: Option<Handle>,
-    connection: Arc<AsyncMutex<Option<Own>>>,
+    connection: Arc<Slot>,
 }
 
 /// The use of a bond's connection for one exchange: the client's others wait.
 #[derive(Debug)]
-pub(super) struct Turn(OwnedMutexGuard<Option<Own>>);
+pub(super) struct Turn(OwnedMutexGuard<Option<Idle>>);
 
 /// The exchange before takes too long.
 #[derive(Debug)]
@@ -57,13 +57,13 @@ impl Bonds {
         if self.of(server, session).is_some() {
             return None;
         }
-        let connection = Arc::new(AsyncMutex::new(None));
+        let connection = server.slot();
         let turn = Arc::clone(&connection).try_lock_owned().expect("nobody else has it yet");
         lock(&self.0).push(Bond { server: Arc::clone(server), session, connection });
         Some(Turn(turn))
     }
 
-    fn of(&self, server: &Arc<Pool>, session: Option<Handle>) -> Option<Arc<AsyncMutex<Option<Own>>>> {
+    fn of(&self, server: &Arc<Pool>, session: Option<Handle>) -> Option<Arc<Slot>> {
         let mut bonds = lock(&self.0);
         // Nobody's requests are those of a public part: whoever is signed in beside them stays so.
         if session.is_some() {
@@ -84,13 +84,12 @@ impl Bond {
 
 impl Turn {
     /// The connection, where it is still good.
-    pub(super) async fn take(&mut self) -> Option<Connection> {
-        let mut connection = self.0.take()?;
-        connection.is_ready().await.then_some(Connection::Own(connection))
+    pub(super) async fn take(&mut self, server: &Pool) -> Option<Connection> {
+        server.waken(self.0.take()?).await
     }
 
     /// Keeps the connection for the client's next exchange.
-    pub(super) fn keep(mut self, connection: Own) {
-        *self.0 = Some(connection);
+    pub(super) fn keep(self, connection: Own, place: Place) {
+        place.keep(self.0, connection);
     }
 }

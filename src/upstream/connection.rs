@@ -139,7 +139,7 @@ impl Lease {
     fn give_back(self) {
         match (self.home, self.connection) {
             (Home::Pool, connection) => self.place.give_back(connection),
-            (Home::Client(turn), Connection::Own(own)) => turn.keep(own),
+            (Home::Client(turn), Connection::Own(own)) => turn.keep(own, self.place),
             (Home::Client(_), Connection::Shared(_)) | (Home::Nowhere, _) => {}
         }
     }

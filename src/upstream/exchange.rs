@@ -137,7 +137,7 @@ impl Exchange<'_> {
             return Err((ForwardError::Full, Some(message)));
         };
         let taken = match &mut turn {
-            Some(turn) => turn.take().await,
+            Some(turn) => turn.take(pool).await,
             None => pool.take(self.wish(pool)).await,
         };
         let (mut answer, connection) = self.ask(pool, taken, message, repeatable).await?;

@@ -1,10 +1,10 @@
 //! One server's connections: those that wait for a request, and the requests that wait for one.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, OwnedMutexGuard, Semaphore};
 
 use super::connect::{Opened, Server};
 use super::connection::{Connection, Drivers, Own, Wish};
@@ -26,6 +26,7 @@ pub(super) struct Pool {
     pub(super) health: Health,
     bounds: PoolBounds,
     idle: Mutex<Vec<Idle>>,
+    kept: Mutex<Vec<Weak<Slot>>>,
     shared: Sharing,
     places: Semaphore,
     busy: AtomicUsize,
@@ -41,8 +42,12 @@ struct Sharing {
     opening: AsyncMutex<()>,
 }
 
+/// Room for a connection that is one client's alone; nobody else uses it meanwhile.
+pub(super) type Slot = AsyncMutex<Option<Idle>>;
+
+/// A connection that nothing is under way on.
 #[derive(Debug)]
-struct Idle {
+pub(super) struct Idle {
     connection: Own,
     since: Stopwatch,
 }
@@ -59,7 +64,8 @@ impl Pool {
             connections: Mutex::default(),
             opening: AsyncMutex::default(),
         };
-        Self { server, health, bounds, idle: Mutex::default(), shared, places, busy: AtomicUsize::new(0) }
+        let (idle, kept) = (Mutex::default(), Mutex::default());
+        Self { server, health, bounds, idle, kept, shared, places, busy: AtomicUsize::new(0) }
     }
 
     /// A place for a request. Whoever came first is served first; who gives up, leaves the queue.
@@ -83,14 +89,39 @@ impl Pool {
             return self.stream().map(Connection::Shared);
         }
         loop {
-            let mut idle = self.locked().pop()?;
-            if idle.since.elapsed() >= self.bounds.idle_timeout || self.is_too_old(&idle.connection) {
-                continue;
-            }
-            if idle.connection.is_ready().await {
-                return Some(Connection::Own(idle.connection));
+            let idle = self.locked().pop()?;
+            if let Some(connection) = self.waken(idle).await {
+                return Some(connection);
             }
         }
+    }
+
+    /// The connection, where the next request can be sent on it.
+    pub(super) async fn waken(&self, mut idle: Idle) -> Option<Connection> {
+        let is_ready = self.is_good(&idle) && idle.connection.is_ready().await;
+        is_ready.then_some(Connection::Own(idle.connection))
+    }
+
+    /// Room for a connection that is to be one client's alone.
+    pub(super) fn slot(&self) -> Arc<Slot> {
+        let slot = Arc::default();
+        lock(&self.kept).push(Arc::downgrade(&slot));
+        slot
+    }
+
+    /// Keeps it for its client. There are no more of those than connections may be: the one that has been idle longest
+    /// closes, and its client authenticates once more.
+    pub(super) fn keep(&self, mut room: OwnedMutexGuard<Option<Idle>>, connection: Own) {
+        *room = Some(Idle { connection, since: Stopwatch::start() });
+        drop(room);
+        let slots: Vec<_> = lock(&self.kept).iter().filter_map(Weak::upgrade).collect();
+        let mut idle: Vec<_> = slots.into_iter().filter_map(|slot| slot.try_lock_owned().ok()).collect();
+        idle.retain(|room| room.is_some());
+        if idle.len() <= self.bounds.connections {
+            return;
+        }
+        let longest = idle.iter_mut().max_by_key(|room| room.as_ref().map(|idle| idle.since.elapsed()));
+        longest.into_iter().for_each(|room| **room = None);
     }
 
     /// A new connection; or a part of one, where somebody else has opened one meanwhile. All of it takes `patience` at
@@ -175,10 +206,13 @@ impl Pool {
 
     /// Lets go of connections that have been idle too long, are too old, or were closed by the server.
     pub(super) fn sweep(&self) {
-        self.locked().retain(|idle| {
-            !idle.connection.requests.is_closed()
-                && !self.is_too_old(&idle.connection)
-                && idle.since.elapsed() < self.bounds.idle_timeout
+        self.locked().retain(|idle| self.is_good(idle));
+        lock(&self.kept).retain(|slot| {
+            let Some(slot) = slot.upgrade() else { return false };
+            if let Ok(mut room) = slot.try_lock() {
+                room.take_if(|idle| !self.is_good(idle));
+            }
+            true
         });
         lock(&self.shared.connections).retain(|shared| {
             shared.is_open(self.bounds.connection_age)
@@ -189,6 +223,12 @@ impl Pool {
     /// Requests under way at this server, those that wait and tunnels among them.
     pub(super) fn busy(&self) -> usize {
         self.busy.load(Ordering::Relaxed)
+    }
+
+    fn is_good(&self, idle: &Idle) -> bool {
+        !idle.connection.requests.is_closed()
+            && !self.is_too_old(&idle.connection)
+            && idle.since.elapsed() < self.bounds.idle_timeout
     }
 
     fn is_too_old(&self, connection: &Own) -> bool {
@@ -205,6 +245,11 @@ impl Pool {
 pub(super) struct Place(Counted);
 
 impl Place {
+    /// Keeps the connection for its client.
+    pub(super) fn keep(self, room: OwnedMutexGuard<Option<Idle>>, connection: Own) {
+        self.0.0.keep(room, connection);
+    }
+
     /// The connection first and the place afterwards: whoever gets it finds the connection.
     pub(super) fn give_back(self, connection: Connection) {
         match connection {

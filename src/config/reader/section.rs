@@ -214,6 +214,11 @@ impl<'d> Section<'d> {
         matches!(self.find(key), Some(Found::File(_)))
     }
 
+    /// Whether the file has text for `key`, whatever a variable says instead.
+    pub fn has_text_in_file(&self, key: &str) -> bool {
+        self.in_file(key).is_some_and(|value| value.get_ref().is_str())
+    }
+
     /// Whether the value of `key` is a table.
     pub fn has_table(&self, key: &str) -> bool {
         matches!(self.find(key), Some(Found::File(value)) if value.get_ref().is_table())
