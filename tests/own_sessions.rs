@@ -200,3 +200,23 @@ async fn what_cannot_be_ended_is_not_said_to_be() {
 
     assert!(proxy.events("revoked").is_empty());
 }
+
+#[tokio::test]
+async fn of_very_many_sessions_those_that_began_last_are_shown_and_the_one_that_asks() {
+    let upstream = upstream().await;
+    let unlimited = "[login]\nattempts_per_client = \"off\"\nattempts_per_user = \"off\"";
+    let proxy = proxy(&upstream).section(unlimited).start();
+    let first = signed_in_with(&proxy, ALICE, FIREFOX).await;
+    assert_eq!(told(&proxy.client(), &first).await["more"], false);
+    for _ in 0..101 {
+        signed_in_with(&proxy, ALICE, FIREFOX).await;
+    }
+    let seen = told(&proxy.client(), &first).await;
+    let sessions = seen["sessions"].as_array().unwrap();
+    assert_eq!((sessions.len(), &seen["more"]), (101, &Value::Bool(true)));
+    assert_eq!((&sessions[0]["handle"], &sessions[0]["current"]), (&seen["handle"], &Value::Bool(true)));
+    assert!(proxy.client().visit(SESSION, &first).await.body.contains("there are others"));
+
+    assert_eq!(revoke(&proxy.client(), &first, ("scope", "others")).await.status, 303);
+    assert_eq!(told(&proxy.client(), &first).await["sessions"].as_array().unwrap().len(), 1);
+}

@@ -29,7 +29,11 @@ struct Told<'a> {
     remember: bool,
     csrf_token: String,
     sessions: Vec<ToldSession<'a>>,
+    more: bool,
 }
+
+/// An account that many people or programs share has more sessions than anybody reads.
+const MOST_SHOWN: usize = 100;
 
 #[derive(Serialize)]
 struct ToldSession<'a> {
@@ -49,6 +53,13 @@ struct Own {
     device: String,
 }
 
+/// Those of the user's sessions that are shown.
+struct Shown {
+    own: Vec<Own>,
+    /// Whether there are others.
+    more: bool,
+}
+
 impl Parts {
     /// Who somebody is here, and for how long.
     pub(super) async fn session(
@@ -59,23 +70,25 @@ impl Parts {
         let found = self.sessions.find(context, headers).await.map_err(|_| Problem::StoreUnavailable)?;
         let Finding::Session(found) = found else { return Err(Problem::LoginRequired.into()) };
         let session = &found.session;
-        let all = self.all_of(session).await.map_err(|_| Problem::StoreUnavailable)?;
-        let own: Vec<OwnSession<'_>> = all.iter().map(|own| own.seen_from(session)).collect();
+        let Shown { own, more } = self.shown(session).await.map_err(|_| Problem::StoreUnavailable)?;
+        let own: Vec<OwnSession<'_>> = own.iter().map(|own| own.seen_from(session)).collect();
         let csrf_token = self.forms.session_token(context, &session.handle);
         if context.kind == RequestKind::Script || accepts(headers, "application/json") {
-            return Ok(json(&told(session, csrf_token, &own)));
+            return Ok(json(&Told { more, ..told(session, csrf_token, &own) }));
         }
-        let page = page(session, self.clock.now(), &csrf_token, own);
+        let page = SessionPage { more, ..page(session, self.clock.now(), &csrf_token, own) };
         Ok(self.pages.session(&page).into_response(StatusCode::OK))
     }
 
     /// The sessions of the account of `session`, itself among them, the latest use first.
-    async fn all_of(&self, session: &Arc<Session>) -> Result<Vec<Own>, Unavailable> {
-        let mut all = self.sessions.directory().list(Some(&session.identity.account), usize::MAX).await?;
+    async fn shown(&self, session: &Arc<Session>) -> Result<Shown, Unavailable> {
+        let mut all = self.sessions.directory().list(Some(&session.identity.account), MOST_SHOWN + 1).await?;
+        let more = all.len() > MOST_SHOWN;
+        all.truncate(MOST_SHOWN);
         if all.iter().all(|other| other.handle != session.handle) {
             all.insert(0, Arc::clone(session));
         }
-        Ok(all.into_iter().map(Own::of).collect())
+        Ok(Shown { own: all.into_iter().map(Own::of).collect(), more })
     }
 }
 
@@ -117,6 +130,7 @@ fn page<'a>(
         expires_at: session.ends_at,
         csrf_token,
         sessions,
+        more: false,
     }
 }
 
@@ -136,6 +150,7 @@ fn told<'a>(session: &'a Session, csrf_token: String, own: &[OwnSession<'a>]) ->
         remember: session.remember == Remember::Yes,
         csrf_token,
         sessions: own.iter().map(ToldSession::of).collect(),
+        more: false,
     }
 }
 

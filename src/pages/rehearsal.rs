@@ -108,6 +108,7 @@ fn session<'a>(text: &'a str, detail: Option<&'a str>) -> SessionPage<'a> {
         expires_at: now,
         csrf_token: text,
         sessions: if detail.is_some() { vec![own, other] } else { vec![own] },
+        more: detail.is_some(),
     }
 }
 

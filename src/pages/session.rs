@@ -35,6 +35,8 @@ pub struct SessionPage<'a> {
     pub csrf_token: &'a str,
     /// Where the user is signed in.
     pub sessions: Vec<OwnSession<'a>>,
+    /// Whether there are others.
+    pub more: bool,
 }
 
 /// One of the user's sessions.
@@ -67,11 +69,11 @@ struct Moment {
 
 impl SessionPage<'_> {
     pub(super) fn values(&self) -> Value {
-        let Self { now, user, name, email, csrf_token, .. } = *self;
+        let Self { now, user, name, email, csrf_token, more, .. } = *self;
         let moment = |at| Serde(Moment::new(at, now));
         let sessions: Vec<Value> = self.sessions.iter().map(|session| session.values(now)).collect();
         context! {
-            user, name, email, csrf_token, sessions,
+            user, name, email, csrf_token, sessions, more,
             groups => self.groups.iter().copied().map(Value::from).collect::<Value>(),
             logged_in_at => moment(self.logged_in_at),
             last_seen_at => moment(self.last_seen_at),

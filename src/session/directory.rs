@@ -39,8 +39,14 @@ impl Directory {
     /// # Errors
     /// Where the store cannot tell.
     pub async fn of_account(&self, account: &Account) -> Result<Vec<Arc<Session>>, Unavailable> {
+        self.latest_of(account, usize::MAX).await
+    }
+
+    /// Those of the `most` that logged in last, however many there are.
+    async fn latest_of(&self, account: &Account, most: usize) -> Result<Vec<Arc<Session>>, Unavailable> {
+        let members = self.lookup.store.members(&account_key(account)).await?;
         let mut sessions = Vec::new();
-        for member in self.lookup.store.members(&account_key(account)).await? {
+        for member in members.iter().skip(members.len().saturating_sub(most)) {
             let found = self.find(&member.handle).await?;
             // Whose it is says the record; the index is an index.
             sessions.extend(found.filter(|session| session.identity.account == *account));
@@ -48,8 +54,8 @@ impl Directory {
         Ok(sessions)
     }
 
-    /// Up to `limit` sessions that are alive, of `account` or of all, the latest use first. Which ones of all, where
-    /// there are more, nobody can say.
+    /// Up to `limit` sessions that are alive, of `account` or of all, the latest use first. Where there are more, they
+    /// are those of the account that logged in last; which ones of all, nobody can say.
     ///
     /// # Errors
     /// Where the store cannot tell.
@@ -59,7 +65,7 @@ impl Directory {
         limit: usize,
     ) -> Result<Vec<Arc<Session>>, Unavailable> {
         let mut sessions = match account {
-            Some(account) => self.of_account(account).await?,
+            Some(account) => self.latest_of(account, limit).await?,
             None => self.some(limit).await?,
         };
         sessions.sort_by_key(|session| Reverse((session.last_seen_at, session.logged_in_at)));
