@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foregate::app::{World, directory};
+use foregate::app::directory;
 use foregate::base::clock::{Clock, Stopwatch, Timestamp};
 use foregate::base::handle::Handle;
 use foregate::base::identity::{Account, Identity};
@@ -15,13 +15,12 @@ use foregate::base::secret::Secret;
 use foregate::base::signed::Secrets;
 use foregate::config::{self, Config, Environment};
 use foregate::http::{Authority, Intent, RequestContext, RequestKind, Scheme, Target};
-use foregate::listener::PassedSockets;
 use foregate::session::{Directory, Remember, SessionMemory, Sessions, Surroundings};
 use foregate::store::{
     Answer, Bucket, Cursor, Loaded, Member, NewSession, Part, Place, Removed, Replaced, Store, Taken, Touch,
     Transition,
 };
-use foregate::telemetry::{Audit, Format, Lines, Logs, Metrics};
+use foregate::telemetry::{Audit, Lines, Metrics};
 use http::{HeaderMap, HeaderValue, Method};
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +28,7 @@ use crate::support::command::run;
 use crate::support::proxy::{FIREFOX, SECRET, proxy};
 use crate::support::redis::RedisServer;
 use crate::support::report;
+use crate::support::silent_world;
 use crate::support::upstream::upstream;
 
 const MILLION: usize = 1_000_000;
@@ -207,11 +207,7 @@ async fn a_million_sessions_hold_nobody_up() {
     let folder = path.parent().unwrap().to_owned();
     let environment = Environment::from_pairs::<String, String>([]);
     let config = config::load(&path, &environment).unwrap_or_else(|faults| panic!("{faults}")).config;
-    let nowhere = Lines::nowhere().unwrap();
-    let logs = Logs { main: nowhere.clone(), audit: nowhere, format: Format::Json };
-    let passed = PassedSockets::default();
-    let world = World { clock: Clock::system(), random: Random::system(), logs, passed };
-    let directory = directory(&config, &world).unwrap();
+    let directory = directory(&config, &silent_world()).unwrap();
 
     fill(&redis, &config, 10).await;
     look_up(&directory).await;

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::client::{Answer, parse};
+use crate::support::client::parse;
 use crate::support::proxy::{HOST, Proxy, proxy};
 use crate::support::settle::eventually;
 use crate::support::upstream::{Upstream, upstream};
@@ -62,12 +62,11 @@ impl Server {
                     respond(request, uploaded.clone())
                 });
                 tasks.spawn(async move {
-                    let _ = match scheme {
-                        "http" => http1::Builder::new().serve_connection(TokioIo::new(stream), service).await,
-                        _ => {
-                            let server = http2::Builder::new(TokioExecutor::new());
-                            server.serve_connection(TokioIo::new(stream), service).await
-                        }
+                    let stream = TokioIo::new(stream);
+                    let _ = if scheme == "http" {
+                        http1::Builder::new().serve_connection(stream, service).await
+                    } else {
+                        http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
                     };
                 });
             }

@@ -168,12 +168,19 @@ impl Directory {
         about: Facts<'_>,
         mut progress: impl FnMut(usize),
     ) -> Result<usize, Unavailable> {
-        let (mut ended, mut all) = (0, self.all());
-        while let Some(handles) = all.next().await? {
-            for handle in handles {
-                ended += usize::from(self.end_by_handle(&handle, reason, about).await?);
+        let mut ended = 0;
+        // What a Cluster moves meanwhile, one walk may miss; whoever logs in meanwhile must not keep it from ending.
+        for _ in 0..MOST_WALKS {
+            let (before, mut all) = (ended, self.all());
+            while let Some(handles) = all.next().await? {
+                for handle in handles {
+                    ended += usize::from(self.end_by_handle(&handle, reason, about).await?);
+                }
+                progress(ended);
             }
-            progress(ended);
+            if ended == before {
+                break;
+            }
         }
         Ok(ended)
     }
@@ -193,6 +200,9 @@ impl Directory {
         All { directory: self, next: Some(Cursor::default()) }
     }
 }
+
+/// Until one finds nothing, so many walks are made to end all sessions.
+const MOST_WALKS: usize = 10;
 
 /// A walk over all sessions, part by part.
 struct All<'a> {

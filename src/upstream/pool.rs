@@ -120,8 +120,10 @@ impl Pool {
         if idle.len() <= self.bounds.connections {
             return;
         }
-        let longest = idle.iter_mut().max_by_key(|room| room.as_ref().map(|idle| idle.since.elapsed()));
-        longest.into_iter().for_each(|room| **room = None);
+        let idle_longest = idle.iter_mut().max_by_key(|room| room.as_ref().map(|idle| idle.since.elapsed()));
+        if let Some(room) = idle_longest {
+            **room = None;
+        }
     }
 
     /// A new connection; or a part of one, where somebody else has opened one meanwhile. All of it takes `patience` at

@@ -1,5 +1,6 @@
 //! A Cluster of three masters with a replica each, all real.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use foregate::config::{ClientTls, RedisAddress, RedisCluster, RedisEndpoint, RedisUrl};
@@ -119,6 +120,21 @@ impl Cluster {
         for node in [target, source] {
             assert_eq!(node.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &target_id]), "OK");
         }
+    }
+
+    /// The slots that hold anything.
+    pub(crate) fn slots_in_use(&self) -> BTreeSet<u16> {
+        let keys = self.nodes[..MASTERS].iter().map(|node| node.cli(&["KEYS", "*"]));
+        keys.flat_map(|keys| keys.lines().map(|key| self.slot_of(key)).collect::<Vec<_>>()).collect()
+    }
+
+    /// Waits until every replica has what its master has.
+    pub(crate) fn wait_for_replicas(&self) {
+        let size = |node: &RedisServer| node.cli(&["DBSIZE"]);
+        let (masters, replicas) = self.nodes.split_at(MASTERS);
+        wait_until("the replicas have everything", || {
+            masters.iter().zip(replicas).all(|(master, replica)| size(master) == size(replica))
+        });
     }
 
     /// Whether everybody who is left says that all slots are served, and none by this node.

@@ -2,7 +2,11 @@
 
 use std::sync::LazyLock;
 
-use foregate::telemetry::Captured;
+use foregate::app::World;
+use foregate::base::clock::Clock;
+use foregate::base::random::Random;
+use foregate::listener::PassedSockets;
+use foregate::telemetry::{Captured, Format, Lines, Logs};
 use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::{DefaultGuard, set_default};
@@ -35,6 +39,13 @@ pub(crate) fn captured_log() -> (Captured, DefaultGuard) {
     let writer = captured.clone();
     let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     (captured, set_default(log))
+}
+
+/// The real one, but that nothing is written down.
+pub(crate) fn silent_world() -> World {
+    let nowhere = Lines::nowhere().unwrap();
+    let logs = Logs { main: nowhere.clone(), audit: nowhere, format: Format::Json };
+    World { clock: Clock::system(), random: Random::system(), logs, passed: PassedSockets::default() }
 }
 
 /// Tells whoever runs the tests with `--nocapture` what was measured.
