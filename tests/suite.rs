@@ -48,6 +48,7 @@ mod support;
 mod systemd;
 mod traffic;
 mod upstream_blame;
+mod upstream_faults;
 mod upstream_health;
 mod upstreams;
 mod volume;

@@ -1,19 +1,24 @@
 //! Bodies of any size pass, and the process does not grow with them.
 
 use std::path::Path;
+use std::time::Duration;
 
+use foregate::base::clock::Stopwatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::{Client, Jar};
 use crate::support::command::{Running, foregate};
-use crate::support::proxy::{HOST, proxy};
+use crate::support::proxy::{HOST, Setup, proxy};
 use crate::support::report;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Line, Upstream};
 
 const MIB: usize = 1 << 20;
 
 /// By how much the process may grow, whatever passes.
 const MOST_GROWTH: usize = 32 * MIB;
+
+/// How long a slow application rests.
+const REST: Duration = Duration::from_millis(1);
 
 const PIECE: &[u8] = &[0x5a; 64 * 1024];
 
@@ -21,7 +26,12 @@ const PIECE: &[u8] = &[0x5a; 64 * 1024];
 async fn application() -> Upstream {
     Upstream::talking(|request, mut line| async move {
         if let Some(length) = request.header("content-length") {
-            let came = line.skip(length.parse().unwrap()).await.to_string();
+            let length = length.parse().unwrap();
+            let came = match request.target() {
+                "/slow" => skip_slowly(&mut line, length).await,
+                _ => line.skip(length).await,
+            };
+            let came = came.to_string();
             line.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{came}", came.len())).await;
             return;
         }
@@ -36,10 +46,24 @@ async fn application() -> Upstream {
     .await
 }
 
-async fn up_http1(client: &Client, size: usize) {
+/// Takes a mebibyte a time and rests: less than anybody can send.
+async fn skip_slowly(line: &mut Line, length: usize) -> usize {
+    let mut came = 0;
+    while came < length {
+        match line.read(MIB.min(length - came)).await.len() {
+            0 => break,
+            some => came += some,
+        }
+        tokio::time::sleep(REST).await;
+    }
+    came
+}
+
+async fn up_http1(client: &Client, path: &str, size: usize) {
     let mut stream = client.connect(b"http/1.1").await;
-    let head =
-        format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     for _ in 0..size / PIECE.len() {
         stream.write_all(PIECE).await.unwrap();
@@ -104,34 +128,53 @@ fn most_memory(process: &Running) -> usize {
     line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
 }
 
-async fn pass(size: usize) {
-    let upstream = application().await;
-    let setup = proxy(&upstream).route("/", "access = \"public\"").section("[log]\naccess = false");
-    let config = setup.write();
-    let folder = config.parent().unwrap();
-    let mut process = Running::start(foregate(folder, &["run", "--config", config.to_str().unwrap()]));
-    let log = process.logged("serving https");
-    let line: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
-    let client = Client::new(
-        line["address"].as_str().unwrap().parse().unwrap(),
-        &folder.join(format!("certs/{HOST}.crt")),
-    );
-    assert_eq!(client.get("/5", &Jar::default()).await.body.len(), 5);
+/// The program with an application behind it, and how much memory it had when it was ready.
+struct Passing {
+    process: Running,
+    client: Client,
+    before: usize,
+    _setup: Setup,
+    _upstream: Upstream,
+}
 
-    let before = most_memory(&process);
-    let grown = |what: &str| {
-        let after = most_memory(&process);
+impl Passing {
+    async fn start() -> Self {
+        let upstream = application().await;
+        let setup = proxy(&upstream)
+            .route("/", "access = \"public\"\nbody_bytes = \"16GiB\"")
+            .section("[log]\naccess = false");
+        let config = setup.write();
+        let folder = config.parent().unwrap();
+        let mut process = Running::start(foregate(folder, &["run", "--config", config.to_str().unwrap()]));
+        let log = process.logged("serving https");
+        let line: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        let client = Client::new(
+            line["address"].as_str().unwrap().parse().unwrap(),
+            &folder.join(format!("certs/{HOST}.crt")),
+        );
+        assert_eq!(client.get("/5", &Jar::default()).await.body.len(), 5);
+        let before = most_memory(&process);
+        Self { process, client, before, _setup: setup, _upstream: upstream }
+    }
+
+    /// The process is no larger than before, by much, after `size` bytes have passed in the way that `what` names.
+    fn is_no_larger(&self, size: usize, what: &str) {
+        let (before, after) = (self.before, most_memory(&self.process));
         report(&format!("{} MiB {what}: VmHWM {} KiB, then {} KiB", size / MIB, before / 1024, after / 1024));
         assert!(after - before < MOST_GROWTH, "{what}: the process grows with what passes");
-    };
-    up_http1(&client, size).await;
-    grown("up, HTTP/1.1");
-    down_http1(&client, size).await;
-    grown("down, HTTP/1.1");
-    up_http2(&client, size).await;
-    grown("up, HTTP/2");
-    down_http2(&client, size).await;
-    grown("down, HTTP/2");
+    }
+}
+
+async fn pass(size: usize) {
+    let passing = Passing::start().await;
+    up_http1(&passing.client, "/", size).await;
+    passing.is_no_larger(size, "up, HTTP/1.1");
+    down_http1(&passing.client, size).await;
+    passing.is_no_larger(size, "down, HTTP/1.1");
+    up_http2(&passing.client, size).await;
+    passing.is_no_larger(size, "up, HTTP/2");
+    down_http2(&passing.client, size).await;
+    passing.is_no_larger(size, "down, HTTP/2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,4 +186,12 @@ async fn memory_does_not_grow_with_128_mib() {
 #[ignore = "takes long: four times 1 GiB"]
 async fn memory_does_not_grow_with_1_gib() {
     pass(1024 * MIB).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long: 10 GiB to an application that takes them slowly"]
+async fn memory_does_not_grow_with_10_gib_for_a_slow_application() {
+    let (passing, size, watch) = (Passing::start().await, 10 * 1024 * MIB, Stopwatch::start());
+    up_http1(&passing.client, "/slow", size).await;
+    passing.is_no_larger(size, &format!("up in {} s, slow application", watch.elapsed().as_secs()));
 }

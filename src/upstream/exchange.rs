@@ -177,8 +177,13 @@ impl Exchange<'_> {
             Err((ForwardError::Broken(_), Some(unsent))) => self.ask_anew(pool, unsent).await,
             // It may have been seen, but seeing it twice does no harm.
             Err((ForwardError::Broken(error), None)) => match copy {
-                Some(headers) if self.spend_retry() => {
-                    self.ask_anew(pool, Message { headers, body: Body::empty() }).await
+                Some(headers) if self.retries > 0 => {
+                    let again = self.ask_anew(pool, Message { headers, body: Body::empty() }).await;
+                    // Where it could not even be sent again, the server is gone, and the next one is the retry.
+                    if !matches!(again, Err((_, Some(_)))) {
+                        self.spend_retry();
+                    }
+                    again
                 }
                 _ => Err((ForwardError::Broken(error), None)),
             },

@@ -316,6 +316,23 @@ async fn exchange(
     Ok(Answer { status: head.status.as_u16(), headers: headers.collect(), body })
 }
 
+/// One request as it is given, on a connection that goes on afterwards; its answer has a length.
+pub(crate) async fn ask_on(
+    stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin),
+    request: &str,
+) -> Answer {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        text.push(stream.read_u8().await.expect("the connection goes on"));
+    }
+    let mut answer = parse(&String::from_utf8(text).unwrap());
+    let mut body = vec![0; answer.header("content-length").unwrap().parse().unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
+    answer.body = String::from_utf8(body).unwrap();
+    answer
+}
+
 /// Takes the first answer in `text` apart.
 pub(crate) fn parse(text: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
