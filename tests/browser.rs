@@ -5,6 +5,7 @@ mod cross_site;
 mod https;
 mod pages;
 mod sockets;
+mod walkthroughs;
 
 use serde_json::{Value, json};
 

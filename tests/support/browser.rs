@@ -190,8 +190,29 @@ impl Browser {
 
     /// The text of the first element that matches, once there is one.
     pub(crate) async fn text_of(&self, selector: &str) -> String {
-        let element = self.element(selector).await;
-        text(&self.read(&format!("element/{element}/text")).await)
+        loop {
+            let element = self.element(selector).await;
+            let path = format!("/session/{}/element/{element}/text", self.session);
+            match command_to(self.driver, Method::GET, &path, &Value::Null).await {
+                Ok(read) => return text(&read),
+                // The page was left meanwhile.
+                Err(error) if error.contains("stale element") => {}
+                Err(error) => panic!("the text of {selector}: {error}"),
+            }
+        }
+    }
+
+    /// Waits until the first element that matches says `words`: on a page at the same address as the one before.
+    pub(crate) async fn says(&self, selector: &str, words: &str) {
+        let waited = Stopwatch::start();
+        loop {
+            let said = self.text_of(selector).await;
+            if said == words {
+                return;
+            }
+            assert!(waited.elapsed() < PATIENCE, "{selector} says {said:?} instead of {words:?}");
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// A property of the first element that matches, as it is now.
