@@ -26,8 +26,9 @@ use super::{Belongings, Handler, Handshake, Peer, Tls, Voice};
 use crate::config::Limits;
 use crate::http::{Body, Scheme};
 
-/// hyper's usual buffer for a head and what follows it.
-const HTTP1_BUFFER: usize = 8192 + 4096 * 100;
+/// What an HTTP/1.1 connection may hold of a request, and of an answer, for a side that is slower than the other. hyper's
+/// usual 408 KiB would be half a gigabyte for a thousand slow readers.
+const HTTP1_BUFFER: usize = 64 * 1024;
 
 /// How long an HTTP/2 connection may be silent before we ask whether somebody is there, and wait for the answer.
 const H2_PING: Duration = Duration::from_secs(20);

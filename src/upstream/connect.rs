@@ -16,6 +16,9 @@ use crate::base::clock::Stopwatch;
 use crate::config::{self, ClientTls, Place, ServerScheme, ServerUrl};
 use crate::outgoing::{TlsClient, TlsError, TlsFiles};
 
+/// What a connection may hold of an answer, its head included, and of a request, for a side that is slower than the other.
+const BUFFER: usize = 64 * 1024;
+
 /// A server and how it is reached.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -76,6 +79,7 @@ impl Server {
     async fn own(&self, stream: Stream, drivers: &Drivers) -> hyper::Result<Own> {
         let (requests, driver) = Builder::new()
             .title_case_headers(true)
+            .max_buf_size(BUFFER)
             .allow_obsolete_multiline_headers_in_responses(self.lenient)
             .allow_spaces_after_header_name_in_responses(self.lenient)
             .handshake(TokioIo::new(stream))

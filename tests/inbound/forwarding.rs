@@ -127,7 +127,7 @@ async fn a_head_that_is_too_large_is_not_read_for_where_it_comes_from() {
     let upstream = upstream().await;
     let proxy = proxy(&upstream).route("/", "access = \"public\"").server(TRUSTED).start();
     // As many names as hyper lets in: each would be compared with all before it.
-    let pairs: String = (0..40_000).map(|n| format!("{n:x}=1;")).collect();
+    let pairs: String = (0..10_000).map(|n| format!("{n:x}=1;")).collect();
     let watch = foregate::base::clock::Stopwatch::start();
     let answer = proxy.client().send(&format!("GET /\nForwarded: {pairs}for=198.51.100.7"), "").await;
     assert_eq!(answer.status, 431);
