@@ -98,6 +98,11 @@ impl<V: Clone> Memory<V> {
             let flight = match self.flights.board(*handle) {
                 Turn::Follow(flight) => flight,
                 Turn::Lead(lead) => {
+                    // Somebody may have landed since memory was asked.
+                    if let Some(value) = self.fresh(handle) {
+                        lead.land(Ok(Some(value.clone())), || {});
+                        return Ok(Some(value));
+                    }
                     let loaded_at = self.clock.now();
                     let found = look_up().await;
                     let outcome = found.as_ref().map(|found| found.value.clone());
@@ -350,9 +355,23 @@ mod tests {
         memory.changed(&HANDLE);
         assert_eq!(memory.proven(&HANDLE, MAX_AGE), None);
         store(&memory, Some(mooring.tether())).await;
+        hand.advance(MAX_AGE);
         let gone = memory.share(&HANDLE, || async { Ok(Found { value: None, tether: None }) }).await;
         assert_eq!(gone.unwrap(), None);
         assert_eq!(memory.proven(&HANDLE, MAX_AGE), None);
+    }
+
+    #[tokio::test]
+    async fn who_boards_just_after_another_has_landed_needs_no_flight() {
+        let (memory, mooring) = (remembering(Clock::system()), Mooring::new());
+        store(&memory, Some(mooring.tether())).await;
+        let look_up = || async { unreachable!("it is known by now") };
+        assert_eq!(memory.share(&HANDLE, look_up).await.unwrap(), Some(1));
+        assert_eq!(
+            memory.share(&HANDLE, look_up).await.unwrap(),
+            Some(1),
+            "and nobody waits for one that never was"
+        );
     }
 
     #[tokio::test]

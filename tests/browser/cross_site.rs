@@ -208,3 +208,39 @@ async fn the_sites_own_pages_and_those_of_a_trusted_origin_do_as_they_like() {
     }
     proxy.stopped().await;
 }
+
+/// What a script of another origin learns of `PREFIX/session`, whichever way it asks: nothing; with the site's own, a name.
+#[tokio::test]
+async fn no_script_of_another_origin_learns_who_is_signed_in() {
+    let (upstream, other) = (application().await, application().await);
+    let proxy = proxy(&upstream).session(SESSION).start();
+    let (site, browser) = (site(&proxy), signed_in(&proxy).await);
+    let read = |mode: &str| {
+        format!(
+            "return fetch('{site}/_foregate/session', {{ credentials: 'include', mode: '{mode}',
+                headers: {{ Accept: 'application/json' }} }}).then((answer) => answer.text(), () => 'nothing')"
+        )
+    };
+    // As a script it would be read across origins, and what it sets or breaks seen.
+    let script = format!(
+        "return new Promise((done) => {{
+             const script = document.createElement('script');
+             script.src = '{site}/_foregate/session';
+             script.onload = () => done('loaded'); script.onerror = () => done('nothing');
+             document.head.append(script);
+         }})"
+    );
+    let own = browser.evaluate(&read("cors")).await;
+    assert!(own.as_str().unwrap().contains(ALICE.0), "{own}");
+    let elsewhere = format!("http://elsewhere.test:{}/", other.address().port());
+    let sister = format!("https://sister.{HOST}:{}/", proxy.https.port());
+    for page in [elsewhere, sister] {
+        browser.open(&page).await;
+        assert_eq!(browser.evaluate(&read("cors")).await, "nothing", "{page}");
+        assert_eq!(browser.evaluate(&script).await, "nothing", "{page}");
+        // Sent it may be; what comes back the browser keeps to itself. Our own page on the sister's lets nothing be sent.
+        let opaque = browser.evaluate(&read("no-cors")).await;
+        assert!(opaque == "" || opaque == "nothing", "{page}: {opaque}");
+    }
+    proxy.stopped().await;
+}
