@@ -32,6 +32,7 @@ mod own_sessions;
 mod pages;
 mod passing;
 mod paths;
+mod production;
 mod redis_conf;
 mod reload;
 mod response_headers;

@@ -3,17 +3,25 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{complain, say, warn};
-use super::{ConfigFlag, Exit};
+use super::output::{complain, print, say, warn};
+use super::{ConfigFlag, Exit, production};
 use crate::auth::{LocalUsers, PasswordQueue};
-use crate::config::{self, Config, Environment, Fault, Setting, Severity};
+use crate::base::clock::Clock;
+use crate::config::{self, Config, Environment, Fault, Loaded, Setting, Severity};
 use crate::listener::{Certificates, Tls};
 use crate::pages::Pages;
 use crate::store;
+use crate::telemetry::plain;
 use crate::upstream;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
+    /// Go through the production checklist, a line for each key that can be wrong
+    #[arg(long)]
+    production: bool,
+    /// Ask the store how it is set up, too
+    #[arg(long)]
+    live: bool,
     /// Print the outcome as JSON
     #[arg(long)]
     json: bool,
@@ -34,6 +42,8 @@ pub(super) enum Status {
     Pass,
     Warn,
     Fail,
+    /// It could not be looked at.
+    Skip,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,6 +68,9 @@ pub(super) fn check(args: &CheckArgs, flag: &ConfigFlag, environment: &Environme
         return complain(super::NO_CONFIGURATION);
     };
     let outcome = match config::load(&path, environment) {
+        Ok(loaded) if (args.production || args.live) && usable(&loaded.config) => {
+            return listed(args, &loaded);
+        }
         Ok(loaded) => {
             let file = Check::new("configuration", Status::Pass, &path.display());
             let warnings = loaded.warnings.iter().map(Check::of_fault);
@@ -69,6 +82,30 @@ pub(super) fn check(args: &CheckArgs, flag: &ConfigFlag, environment: &Environme
     };
     let told = if args.json { outcome.print_json() } else { outcome.print() };
     if outcome.ok { told } else { Exit::Usage }
+}
+
+/// What is asked beyond whether the configuration can be used, where it can.
+fn listed(args: &CheckArgs, loaded: &Loaded) -> Exit {
+    let mut checks =
+        if args.production { production::checklist(loaded, Clock::system().now()) } else { Vec::new() };
+    let mut reached = true;
+    if args.live {
+        let told = production::live::checks(&loaded.config.session.store);
+        reached = told.is_ok();
+        checks.extend(told.unwrap_or_else(|unreachable| vec![unreachable]));
+    }
+    let outcome = Outcome::of(checks);
+    let told = if args.json { outcome.print_json() } else { print(outcome.list().as_bytes()) };
+    match outcome.ok {
+        true => told,
+        false if reached => Exit::DoesNotHold,
+        false => Exit::Unreachable,
+    }
+}
+
+/// Whether all that it names can be used.
+fn usable(config: &Config) -> bool {
+    surroundings(config).iter().all(|check| check.status != Status::Fail)
 }
 
 /// What the configuration names: certificates, the store's files, upstreams' authorities, pages, users. Nothing is made that is not there.
@@ -108,6 +145,17 @@ fn surroundings(config: &Config) -> Vec<Check> {
     checks
 }
 
+impl Status {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 impl Check {
     fn new(id: &str, status: Status, seen: &impl ToString) -> Self {
         Self { id: id.to_owned(), status, seen: seen.to_string(), fix: String::new() }
@@ -141,7 +189,7 @@ impl Outcome {
     fn print(&self) -> Exit {
         for check in &self.checks {
             match check.status {
-                Status::Pass => {}
+                Status::Pass | Status::Skip => {}
                 Status::Warn | Status::Fail => warn(&check.seen),
             }
         }
@@ -150,6 +198,22 @@ impl Outcome {
         }
         let verdict = self.checks.first().map_or("configuration", |check| &check.seen);
         say(format!("{verdict}: ok{}", self.told_values()))
+    }
+
+    /// A line for each, what to do beneath those that do not pass, and how many they are.
+    fn list(&self) -> String {
+        let width = self.checks.iter().map(|check| check.id.chars().count()).max().unwrap_or_default();
+        let mut text = String::new();
+        for check in &self.checks {
+            let Check { id, status, seen, fix } = check;
+            text += &format!("{}  {id:width$}  {}\n", status.as_str(), plain(seen));
+            if !fix.is_empty() {
+                text += &format!("      {:width$}  → {}\n", "", plain(fix));
+            }
+        }
+        let count = |status| self.checks.iter().filter(|check| check.status == status).count();
+        let [pass, warn, fail, skip] = [Status::Pass, Status::Warn, Status::Fail, Status::Skip].map(count);
+        text + &format!("{pass} pass, {warn} warn, {fail} fail, {skip} could not be looked at\n")
     }
 
     /// What is not a default and where it comes from, in columns.

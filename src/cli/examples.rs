@@ -29,7 +29,11 @@ Examples:
 pub(super) const CHECK: &str = "\
 Examples:
   foregate check
-  foregate check --config /etc/foregate/proxy.toml --json";
+  foregate check --config /etc/foregate/proxy.toml --json
+  foregate check --production                       # the production checklist
+  foregate check --production --live                # and how Redis is set up
+
+Exit codes: 0 good, 1 a line of the checklist fails, 2 no usable configuration, 3 the store does not answer.";
 
 pub(super) const HEALTHCHECK: &str = "\
 Examples:

@@ -9,6 +9,7 @@ mod healthcheck;
 mod output;
 mod packaging;
 mod password;
+mod production;
 mod run;
 mod sessions;
 mod socket;
@@ -81,7 +82,8 @@ enum Command {
     /// Read the configuration as `run` would and say everything that is wrong with it
     ///
     /// Looks at the files that it names as well: certificates, keys, users, the store's. Starts nothing and changes
-    /// nothing.
+    /// nothing. With --production it goes through what a security reviewer asks, a line for each key: pass, warn or
+    /// fail, what is seen, what to change. With --live it asks the store, too.
     #[command(after_help = examples::CHECK)]
     Check(check::CheckArgs),
     /// Ask the running proxy whether it is ready, for a container

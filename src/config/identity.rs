@@ -33,6 +33,16 @@ pub struct IdentityHeaders {
     pub strip: Vec<HeaderName>,
 }
 
+impl IdentityHeaders {
+    /// Names that applications are known to believe and that clients may say: neither removed nor ours.
+    pub fn unguarded(&self) -> Vec<&'static str> {
+        let told = [&self.user, &self.email, &self.name, &self.groups, &self.provider, &self.session];
+        let guarded = told.into_iter().flatten().chain(&self.strip);
+        let guarded: Vec<String> = guarded.map(|name| folded(name.as_str())).collect();
+        STRIPPED.into_iter().filter(|name| !guarded.iter().any(|ours| ours == name)).collect()
+    }
+}
+
 /// What other proxies of this kind call the user: applications may believe it, so clients must not say it.
 const STRIPPED: [&str; 14] = [
     "x-remote-user",

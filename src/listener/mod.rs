@@ -8,6 +8,7 @@ mod doorkeeper;
 mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod inspection;
 mod passed;
 mod patience;
 mod proxy_protocol;
@@ -27,6 +28,7 @@ pub use accept::{Ending, Listener, Shared, Terms, Transport};
 pub use belongings::Belongings;
 pub use certificates::{CertificateError, Certificates, fingerprint};
 pub use doorkeeper::Doorkeeper;
+pub use inspection::CertificateFacts;
 pub use passed::{PassedError, PassedSockets};
 pub use self_signed::{SelfSignedError, self_signed};
 pub use sockets::{BindError, Neighbours, bind};

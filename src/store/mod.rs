@@ -11,6 +11,7 @@ mod file;
 mod memory;
 mod observed;
 mod redis;
+mod survey;
 mod tether;
 
 use std::error::Error;
@@ -23,6 +24,7 @@ pub use breaker::Breaker;
 pub use bucket::{Bucket, BucketName, Place, Taken};
 pub use file::FileError;
 pub use observed::Observed;
+pub use survey::{Info, Survey};
 #[cfg(test)]
 pub(crate) use tether::Mooring;
 pub use tether::Tether;
@@ -76,6 +78,17 @@ pub fn check(config: &config::Store) -> Result<(), OpenError> {
         config::StoreUrl::Memory => {}
     }
     Ok(())
+}
+
+/// What the Redis of `config` tells of how it is set up; `None` where sessions lie in none.
+///
+/// # Errors
+/// Where it does not answer.
+pub async fn survey(config: &config::Store, random: Random) -> Result<Option<Survey>, Unavailable> {
+    match &config.url {
+        config::StoreUrl::Redis(url) => redis::survey(url, config, random).await.map(Some),
+        config::StoreUrl::File(_) | config::StoreUrl::Memory => Ok(None),
+    }
 }
 
 /// How wide a record's second of use is.

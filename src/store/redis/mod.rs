@@ -12,6 +12,7 @@ mod node;
 mod pool;
 mod revocations;
 mod script;
+mod survey;
 mod topology;
 mod tracking;
 mod trouble;
@@ -46,6 +47,8 @@ use script::{Asked, Scripts, Swapped};
 use topology::Topology;
 use tracking::Tracking;
 use trouble::{nonsense, overdue};
+
+pub(super) use survey::survey;
 
 /// No session is this long: 256 KiB.
 const LONGEST_RECORD: usize = 256 * 1024;
