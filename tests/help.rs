@@ -23,6 +23,7 @@ fn stage(folder: &Path) {
     fs::write(folder.join("proxy.toml"), &text).unwrap();
     fs::write(folder.join("etc/foregate/proxy.toml"), &text).unwrap();
     fs::write(folder.join("password.txt"), "correct horse battery staple\n").unwrap();
+    fs::write(folder.join("cookie.txt"), "app=1\n").unwrap();
     assert_eq!(run(folder, &["users", "add", "alice"], "tiger\n").code, 0);
 }
 

@@ -14,6 +14,7 @@ mod connection_auth;
 mod cross_site;
 mod differential;
 mod documents;
+mod explain;
 mod failover;
 mod fleet;
 mod foreign;

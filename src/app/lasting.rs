@@ -28,16 +28,27 @@ pub(super) struct Lasting {
 impl Lasting {
     /// As configured at the start; `tasks` is what the end of the process waits for.
     pub(super) fn open(config: &Config, world: &World, tasks: &TaskTracker) -> Result<Self, StartError> {
-        let metrics = Arc::new(Metrics::new());
-        let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
         let memory = SessionMemory::new(&config.session.cache, world.clock.clone());
         let store = store::open(&config.session.store, world.clock.clone(), world.random, memory.changes())?;
+        Ok(Self::over(store, memory, world, tasks))
+    }
+
+    /// For who only looks.
+    pub(super) fn reading(config: &Config, world: &World) -> Result<Self, StartError> {
+        let memory = SessionMemory::new(&config.session.cache, world.clock.clone());
+        let store = store::reading(&config.session.store, world.clock.clone(), world.random)?;
+        Ok(Self::over(store, memory, world, &TaskTracker::new()))
+    }
+
+    fn over(store: Arc<dyn Store>, memory: SessionMemory, world: &World, tasks: &TaskTracker) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let audit = Audit::new(world.logs.audit.clone(), world.clock.clone());
         let store = Arc::new(Observed::new(store, Arc::clone(&metrics), audit.clone()));
         let store: Arc<dyn Store> = Arc::new(Breaker::new(store, world.random));
         let findings = Findings::new(Arc::clone(&metrics), world.clock.clone());
         let (world, tasks, drivers) = (world.clone(), tasks.clone(), Drivers::default());
         let tunnels = Tunnels::new(tasks.clone());
-        Ok(Self { world, metrics, audit, findings, store, memory, tasks, drivers, tunnels })
+        Self { world, metrics, audit, findings, store, memory, tasks, drivers, tunnels }
     }
 
     /// What sessions need of it.

@@ -19,9 +19,9 @@ use crate::auth::UsersFileError;
 use crate::base::clock::Clock;
 use crate::base::random::Random;
 use crate::base::signed::Secrets;
-use crate::config::{Config, SessionSecret};
+use crate::config::{Config, ListenAt, SessionSecret};
 use crate::development;
-use crate::gateway::{CurrentGateway, Purpose};
+use crate::gateway::{CurrentGateway, Gateway, Purpose};
 use crate::listener::{
     BindError, BindSocketError, CertificateError, Ending, Listener, PassedError, PassedSockets, Shared,
     TlsSetupError,
@@ -222,6 +222,20 @@ pub fn directory(config: &Config, world: &World) -> Result<Directory, StartError
     };
     let (sessions, _) = Sessions::new(&config.session, &secrets, around);
     Ok(sessions.directory().clone())
+}
+
+/// The gateway that `config` makes, for who only looks: it serves nobody, and its sessions cannot be changed.
+///
+/// # Errors
+/// Where something that the configuration names cannot be used.
+pub fn gateway(config: &Config, world: &World) -> Result<Arc<Gateway>, StartError> {
+    let lasting = Lasting::reading(config, world)?;
+    let https = config.server.https.iter().find_map(|place| match place {
+        ListenAt::Address(address) => Some(*address),
+        ListenAt::Passed(_) => None,
+    });
+    let site = Site::build(config, public_port(&config.server, https), &lasting, None)?;
+    Ok(site.gateway)
 }
 
 fn session_secrets(config: &Config, world: &World) -> Result<Secrets, StartError> {

@@ -35,6 +35,17 @@ Examples:
 
 Exit codes: 0 good, 1 a line of the checklist fails, 2 no usable configuration, 3 the store does not answer.";
 
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  foregate explain https://app.example.com/admin
+  foregate explain https://app.example.com/orders --method POST --header \"Origin: https://other.example\"
+  foregate explain https://app.example.com/ --cookie - --json < cookie.txt    # what the browser sends as Cookie
+
+Without a header that says otherwise the request is what a browser sends when somebody types the address, and with
+another method than GET and HEAD what a page of that very site sends.
+
+Exit codes: 0 told, 2 usage or configuration, 3 the store does not answer.";
+
 pub(super) const HEALTHCHECK: &str = "\
 Examples:
   foregate healthcheck

@@ -4,6 +4,7 @@
 mod check;
 mod demo;
 mod examples;
+mod explain;
 mod findings;
 mod healthcheck;
 mod output;
@@ -86,6 +87,13 @@ enum Command {
     /// fail, what is seen, what to change. With --live it asks the store, too.
     #[command(after_help = examples::CHECK)]
     Check(check::CheckArgs),
+    /// Say what would become of a request, without sending it
+    ///
+    /// Which route it takes, what its cookie comes to, what the upstream would get, and what the browser. The code that
+    /// serves decides; nothing is sent, and no session is changed. Whether a session is alive is asked of Redis; of
+    /// sessions in a file or in memory only the running proxy knows.
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(explain::ExplainArgs),
     /// Ask the running proxy whether it is ready, for a container
     ///
     /// Asks the admin listener that the configuration names for /readyz.
@@ -139,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&cli.config, &environment),
         Command::Demo(args) => demo::demo(&args),
         Command::Check(args) => check::check(&args, &cli.config, &environment),
+        Command::Explain(args) => explain::explain(&args, &cli.config, &environment),
         Command::Healthcheck(args) => healthcheck::healthcheck(&args, &cli.config, &environment),
         Command::Secret => say(new_secret(Random::system()).expose()),
         Command::Password => password::password(),

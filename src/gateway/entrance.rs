@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::header::{CONNECTION, HOST};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::context::view;
@@ -115,25 +115,11 @@ impl Passage {
         request: Request<Incoming>,
         peer: Peer,
     ) -> Result<Answered, Rejection> {
-        if let Some(port) = self.sent_on_to(context, peer) {
+        if let Some(port) = self.gateway.sent_on_to(self.purpose, context, peer) {
             return self.gateway.redirect_to_https(context, port);
         }
         self.gateway.check_handshake(context, peer.handshake)?;
         self.gateway.walk(context, request).await
-    }
-
-    /// The port of the https that a request should have come by; `None` where it did, or need not.
-    fn sent_on_to(&self, context: &RequestContext, peer: Peer) -> Option<u16> {
-        let port = self.gateway.public_port;
-        match self.purpose {
-            // In the clear at the TLS port: whatever a proxy said of it, its next hop was read along.
-            Purpose::Tls if peer.handshake == Handshake::None => {
-                Some(context.authority.port().unwrap_or(port))
-            }
-            Purpose::Plain if self.gateway.mode == Mode::Development => None,
-            Purpose::Tls | Purpose::Plain => (context.scheme == Scheme::Http).then_some(port),
-            Purpose::RedirectToHttps => Some(port),
-        }
     }
 
     async fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
@@ -154,12 +140,7 @@ impl Passage {
             answer_to(&Rejection::Problem(Problem::InternalError), id, kind, &self.gateway.pages).into()
         });
         let headers = response.headers_mut();
-        if author == Author::Proxy {
-            self.gateway.headers.dress(headers);
-        }
-        if scheme == Scheme::Https {
-            self.gateway.hsts.apply(headers);
-        }
+        self.gateway.finish(headers, author, scheme);
         if version == Version::HTTP_2 {
             // It frames each message by itself and knows no such header (RFC 9113 §8.2.2).
             headers.remove(CONNECTION);
@@ -171,6 +152,32 @@ impl Passage {
             crossing::leave(&mut response);
         }
         response.map(|body| body.watched(line))
+    }
+}
+
+impl Gateway {
+    /// The port of the https that a request should have come by; `None` where it did, or need not.
+    pub(super) fn sent_on_to(&self, purpose: Purpose, context: &RequestContext, peer: Peer) -> Option<u16> {
+        let port = self.public_port;
+        match purpose {
+            // In the clear at the TLS port: whatever a proxy said of it, its next hop was read along.
+            Purpose::Tls if peer.handshake == Handshake::None => {
+                Some(context.authority.port().unwrap_or(port))
+            }
+            Purpose::Plain if self.mode == Mode::Development => None,
+            Purpose::Tls | Purpose::Plain => (context.scheme == Scheme::Http).then_some(port),
+            Purpose::RedirectToHttps => Some(port),
+        }
+    }
+
+    /// What holds for every answer.
+    pub(super) fn finish(&self, headers: &mut HeaderMap, author: Author, scheme: Scheme) {
+        if author == Author::Proxy {
+            self.headers.dress(headers);
+        }
+        if scheme == Scheme::Https {
+            self.hsts.apply(headers);
+        }
     }
 }
 

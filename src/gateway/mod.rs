@@ -4,6 +4,7 @@ mod context;
 mod cross_site;
 mod crossing;
 mod entrance;
+mod explain;
 mod panic;
 mod rejection;
 mod routes;
@@ -11,6 +12,7 @@ mod set_cookies;
 mod walk;
 
 pub use entrance::{CurrentGateway, Entrance, Purpose};
+pub use explain::{AnswerTold, Changes, CookieTold, Explanation, RouteTold, UpstreamTold, VouchedTold};
 pub use routes::Routes;
 pub use set_cookies::CookieGuard;
 pub use walk::{Gateway, Parts};

@@ -50,8 +50,8 @@ pub struct Gateway {
     client_auth: Option<ClientAuth>,
     routes: Routes,
     endpoints: Endpoints,
-    sessions: Arc<Sessions>,
-    upstreams: Arc<Upstreams>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) upstreams: Arc<Upstreams>,
     pub(super) cross_site: CrossSite,
     pub(super) findings: Findings,
     pub(super) audit: Audit,
@@ -225,7 +225,10 @@ impl Gateway {
         Ok(redirect(StatusCode::PERMANENT_REDIRECT, &location).into())
     }
 
-    fn endpoint(&self, context: &RequestContext) -> Result<Option<crate::endpoints::Endpoint>, Rejection> {
+    pub(super) fn endpoint(
+        &self,
+        context: &RequestContext,
+    ) -> Result<Option<crate::endpoints::Endpoint>, Rejection> {
         let endpoint = self.endpoints.find(&context.target);
         if endpoint.is_some() && !self.routes.knows(context.authority.host()) {
             return Err(Rejection::Problem(Problem::UnknownHost));
@@ -233,7 +236,7 @@ impl Gateway {
         Ok(endpoint)
     }
 
-    fn route<'a>(&'a self, context: &'a RequestContext) -> Result<&'a Arc<Route>, Rejection> {
+    pub(super) fn route<'a>(&'a self, context: &'a RequestContext) -> Result<&'a Arc<Route>, Rejection> {
         let route = self.routes.find(context.authority.host(), &context.target).map_err(|why| {
             Rejection::Problem(match why {
                 NoRoute::UnknownHost => Problem::UnknownHost,
@@ -250,7 +253,7 @@ impl Gateway {
     }
 
     /// Who sent the request, where the route wants to know.
-    async fn visitor(
+    pub(super) async fn visitor(
         &self,
         route: &Route,
         context: &RequestContext,
@@ -269,7 +272,7 @@ impl Gateway {
         Ok(found)
     }
 
-    fn permit(
+    pub(super) fn permit(
         &self,
         route: &Arc<Route>,
         context: &RequestContext,
@@ -326,7 +329,12 @@ impl Gateway {
     }
 
     /// What an upstream's answer may not do.
-    fn harden(&self, mut response: Response<Body>, context: &RequestContext, permit: &Permit) -> Answered {
+    pub(super) fn harden(
+        &self,
+        mut response: Response<Body>,
+        context: &RequestContext,
+        permit: &Permit,
+    ) -> Answered {
         let headers = response.headers_mut();
         let route = permit.route();
         let source = Source { application: &route.upstream, host: context.authority.host() };
@@ -345,7 +353,7 @@ impl Gateway {
 }
 
 /// What a route takes: the answer to an `OPTIONS` that goes no further.
-fn options_of(route: &Route) -> Response<Body> {
+pub(super) fn options_of(route: &Route) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().insert(ALLOW, allow(&route.rule.methods));

@@ -13,6 +13,7 @@ mod forms;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod id;
+mod judged;
 mod limit;
 mod live;
 mod lookup;
@@ -37,6 +38,7 @@ pub use browsers::{KnownBrowser, KnownBrowsers};
 pub use cookie::SessionCookie;
 pub use directory::Directory;
 pub use forms::{FormBinding, FormTokens};
+pub use judged::Judged;
 pub use limit::BeginError;
 pub use live::{Live, Ride, Uses};
 pub use memory::SessionMemory;

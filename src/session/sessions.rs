@@ -247,7 +247,7 @@ impl Sessions {
         looked_up
     }
 
-    async fn look_up_uncounted(
+    pub(super) async fn look_up_uncounted(
         &self,
         request: &RequestContext,
         headers: &HeaderMap,
@@ -346,15 +346,15 @@ impl Sessions {
 
 /// Whether it matters where a session is bound to: it does not to who ends it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Bounds {
+pub(super) enum Bounds {
     Kept,
     Ignored,
 }
 
 /// What a request's cookies amount to after the store was asked.
-struct LookedUp {
-    verdict: CookieVerdict,
-    alive: Vec<Found>,
+pub(super) struct LookedUp {
+    pub(super) verdict: CookieVerdict,
+    pub(super) alive: Vec<Found>,
 }
 
 fn verdict_of(fault: ValueFault) -> CookieVerdict {

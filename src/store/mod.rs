@@ -10,6 +10,7 @@ mod buckets;
 mod file;
 mod memory;
 mod observed;
+mod reading;
 mod redis;
 mod survey;
 mod tether;
@@ -65,6 +66,19 @@ pub fn open(
         }
         config::StoreUrl::Redis(url) => Arc::new(redis::RedisStore::new(url, config, random, changes)?),
     })
+}
+
+/// The store that `config` names, for who only looks. A file and a process's memory belong to the proxy that runs:
+/// of what lies there nobody can tell here.
+///
+/// # Errors
+/// As [`open`].
+pub fn reading(config: &config::Store, clock: Clock, random: Random) -> Result<Arc<dyn Store>, OpenError> {
+    let store = match &config.url {
+        config::StoreUrl::Redis(_) => Some(open(config, clock, random, None)?),
+        config::StoreUrl::File(_) | config::StoreUrl::Memory => None,
+    };
+    Ok(Arc::new(reading::Reading { store }))
 }
 
 /// Whether [`open`] could use the files that it has to; nothing is made, locked or connected.

@@ -38,8 +38,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// All upstreams by their names.
 #[derive(Debug)]
 pub struct Upstreams {
-    by_name: HashMap<String, Upstream>,
-    rewriter: Rewriter,
+    pub(super) by_name: HashMap<String, Upstream>,
+    pub(super) rewriter: Rewriter,
     body_limits: BodyLimits,
     paths: Paths,
     audit: Audit,
@@ -70,8 +70,8 @@ pub struct Parts {
 }
 
 #[derive(Debug)]
-struct Upstream {
-    config: config::Upstream,
+pub(super) struct Upstream {
+    pub(super) config: config::Upstream,
     servers: Arc<Servers>,
     /// What its servers call themselves where they do not go by `Host`.
     origins: Vec<Origin>,
