@@ -1,9 +1,12 @@
 //! What answers tell browsers and caches, whoever gives them.
 
+use std::time::Duration;
+
 use http::Request;
 
 use crate::support::client::{Answer, Client, Jar};
 use crate::support::proxy::{ALICE, HOST, proxy};
+use crate::support::settle::eventually;
 use crate::support::upstream::{Received, Upstream, answer};
 
 const PUBLIC: &str = "access = \"public\"";
@@ -227,4 +230,43 @@ async fn no_configuration_hands_somebodys_answer_to_shared_caches() {
     for answer in get_both(&proxy.client(), "/", &alice).await {
         assert_eq!(answer.header("cache-control"), Some("private"));
     }
+}
+
+#[tokio::test]
+async fn a_page_can_warn_before_the_session_ends() {
+    let upstream = Upstream::answering(application).await;
+    let proxy = proxy(&upstream)
+        .session("idle_timeout = \"2h\"\nabsolute_timeout = \"3h\"")
+        .route("/", "")
+        .route("/polls", "touch = false")
+        .route("/public", PUBLIC)
+        .start();
+    let (client, alice) = (proxy.client(), proxy.logged_in(ALICE).await);
+    let asks = async |path: &str, headers: &str| {
+        let head = format!("GET {path}\nCookie: {}\n{headers}", alice.header());
+        let answer = client.send(&head, "").await;
+        assert_eq!(answer.status, 200, "{answer:#?}");
+        // To ten seconds: records know no fractions of one.
+        answer
+            .header("session-expires-in")
+            .map(|seconds| seconds.parse::<u64>().unwrap().next_multiple_of(10))
+    };
+    let own = "Sec-Fetch-Site: same-origin\nSec-Fetch-Mode: cors\nSec-Fetch-Dest: empty";
+    assert_eq!(asks("/", own).await, Some(7_200));
+    proxy.clock.advance(Duration::from_secs(600));
+    assert_eq!(asks("/polls", own).await, Some(6_600), "to look is no use");
+    assert_eq!(asks("/", own).await, Some(7_200), "this is one");
+    eventually("the use is recorded", async || asks("/polls", own).await == Some(7_200)).await;
+    proxy.clock.advance(Duration::from_secs(5_400));
+    assert_eq!(asks("/", own).await, Some(4_800), "used or not, it ends three hours after the login");
+
+    for headers in [
+        "Sec-Fetch-Site: same-origin\nSec-Fetch-Mode: navigate\nSec-Fetch-Dest: document",
+        "Sec-Fetch-Site: same-site\nSec-Fetch-Mode: cors\nSec-Fetch-Dest: empty",
+        "Sec-Fetch-Site: cross-site\nSec-Fetch-Mode: no-cors\nSec-Fetch-Dest: image",
+        "Accept: */*",
+    ] {
+        assert_eq!(asks("/", headers).await, None, "{headers}");
+    }
+    assert_eq!(asks("/public", own).await, None, "nobody is asked for there");
 }

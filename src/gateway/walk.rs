@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::rejection::{Rejection, allow};
@@ -15,8 +15,8 @@ use crate::base::seldom::Seldom;
 use crate::config::{Access, Activity, ClientAuth, EncodedSlashes, Mode, Unauthenticated};
 use crate::endpoints::Endpoints;
 use crate::http::{
-    Body, Destination, HeadLimits, Intent, Problem, RequestContext, RequestKind, TrustedProxies, count_hop,
-    redirect,
+    Body, Destination, HeadLimits, Intent, Problem, Provenance, RequestContext, RequestKind, TrustedProxies,
+    count_hop, provenance, redirect,
 };
 use crate::listener::Handshake;
 use crate::pages::Pages;
@@ -27,6 +27,9 @@ use crate::policy::{
 use crate::session::{Finding, NoSession, Session, Sessions};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Findings, Metrics};
 use crate::upstream::Upstreams;
+
+/// Seconds.
+const SESSION_EXPIRES_IN: HeaderName = HeaderName::from_static("session-expires-in");
 
 /// How often the log says at most that a trusted proxy's word is refused: clients can bring that about.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -192,8 +195,13 @@ impl Gateway {
             return Ok(options_of(route).into());
         }
         let cookie = self.renewed_cookie(context, &visitor).await;
+        let is_own_script = is_own_script(context, request.headers());
         let response = self.upstreams.forward(&permit, context, request).await?;
-        Ok(self.harden(response, context, &permit).with_cookie(cookie))
+        let mut answered = self.harden(response, context, &permit).with_cookie(cookie);
+        if let Some(seconds) = self.expires_in(route, context, &visitor).filter(|_| is_own_script) {
+            answered.response.headers_mut().insert(SESSION_EXPIRES_IN, seconds);
+        }
+        Ok(answered)
     }
 
     /// A host that asks for certificates is served where the handshake did, and no other host there: a connection that
@@ -265,11 +273,26 @@ impl Gateway {
         let found = self.sessions.find(context, headers).await;
         let found = found.map_err(|_| Rejection::Problem(Problem::StoreUnavailable))?;
         if let Finding::Session(found) = &found
-            && counts_as_use(&route.rule, self.activity, &context.method, context.kind)
+            && self.is_use(route, context)
         {
             self.sessions.touch(found);
         }
         Ok(found)
+    }
+
+    fn is_use(&self, route: &Route, context: &RequestContext) -> bool {
+        counts_as_use(&route.rule, self.activity, &context.method, context.kind)
+    }
+
+    /// How many seconds the visitor's session goes on unless it is used again.
+    fn expires_in(&self, route: &Route, context: &RequestContext, visitor: &Finding) -> Option<HeaderValue> {
+        let Finding::Session(found) = visitor else { return None };
+        let left = if self.is_use(route, context) {
+            self.sessions.left_after_use(&found.session)
+        } else {
+            self.sessions.left(&found.session)
+        };
+        Some(left.as_secs().into())
     }
 
     pub(super) fn permit(
@@ -350,6 +373,12 @@ impl Gateway {
         let (route, session) = (route.rule.path.as_str().into(), permit.session().cloned());
         Answered { response, route, session, author: Author::Application }
     }
+}
+
+/// Whether a script of the very site asks: it can warn whoever fills a form in before the session ends.
+fn is_own_script(context: &RequestContext, headers: &HeaderMap) -> bool {
+    let sender = provenance(headers, context.scheme, &context.authority);
+    context.kind == RequestKind::Script && sender == Provenance::SameOrigin
 }
 
 /// What a route takes: the answer to an `OPTIONS` that goes no further.

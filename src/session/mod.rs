@@ -83,6 +83,14 @@ impl Session {
         self.last_seen_at.plus(self.idle_timeout).min(self.ends_at)
     }
 
+    /// When it ends after a use at `now`, which is recorded where the use before is long enough ago.
+    fn idle_ends_after_use(&self, now: Timestamp) -> Timestamp {
+        if now.since(self.last_seen_at) < self.touch_interval() {
+            return self.idle_ends_at();
+        }
+        now.plus(self.idle_timeout).min(self.ends_at)
+    }
+
     /// Where its user signed in, in words, as far as the browser says.
     pub fn device(&self) -> String {
         device::words(self.user_agent.as_deref().unwrap_or_default())

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use tokio_util::task::TaskTracker;
@@ -195,6 +196,17 @@ impl Sessions {
     /// Takes notice that the session is used.
     pub fn touch(&self, found: &Found) {
         self.notices.used(&found.opened, self.clock.now());
+    }
+
+    /// How long it goes on unless it is used again.
+    pub fn left(&self, session: &Session) -> Duration {
+        session.idle_ends_at().since(self.clock.now())
+    }
+
+    /// The same where it is used just now.
+    pub fn left_after_use(&self, session: &Session) -> Duration {
+        let now = self.clock.now();
+        session.idle_ends_after_use(now).since(now)
     }
 
     /// The session's cookie, where the browser is due another: under the secret that signs now, or with the id that
