@@ -4,6 +4,7 @@ mod cookies;
 mod cross_site;
 mod https;
 mod pages;
+mod redirects;
 mod sockets;
 mod walkthroughs;
 
