@@ -32,7 +32,7 @@ use crate::support::upstream::{Upstream, upstream};
 const PROTOCOLS: [&str; 2] = ["http", "h2c"];
 
 /// A server that answers once it has the whole request; under `/silent` it never does, under `/hasty` at once, and under
-/// `/endless` its answer does not end.
+/// `/endless` its answer does not end; under `/quoted` a header of its answer has no name of HTTP/1.
 struct Server {
     address: SocketAddr,
     heads: Arc<AtomicUsize>,
@@ -96,6 +96,10 @@ async fn respond(
     match request.uri().path() {
         "/app/hasty" => {
             tokio::spawn(async move { uploaded.send(read(request.into_body()).await) });
+        }
+        "/app/quoted" => {
+            let answer = Response::builder().header("quo\"ted", "x").body(Full::default().boxed());
+            return Ok(answer.unwrap());
         }
         "/app/endless" => return Ok(Response::new(Endless.boxed())),
         "/app/silent" => {
@@ -190,6 +194,15 @@ async fn an_upload_that_stalls_is_its_clients_fault_and_an_answer_that_does_not_
         assert_eq!(proxy.client().send("POST /app/silent", "whole").await.status, 504, "{scheme}");
         assert!(!is_in(&proxy, &url), "{scheme}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_http_1_cannot_write_is_garbage() {
+    let (plain, server) = (upstream().await, Server::speaking("h2c").await);
+    let url = format!("h2c://{}", server.address);
+    let proxy = before(&plain, &url, "");
+    assert_eq!(proxy.client().send("GET /app/quoted", "").await.status, 502);
+    assert!(!is_in(&proxy, &url));
 }
 
 #[tokio::test]

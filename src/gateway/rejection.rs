@@ -56,7 +56,8 @@ impl From<ForwardError> for Rejection {
             | ForwardError::ConnectTimeout
             | ForwardError::Broken(_)
             | ForwardError::UnaskedSwitch
-            | ForwardError::TwoLengths => Problem::UpstreamUnreachable,
+            | ForwardError::TwoLengths
+            | ForwardError::HeaderName => Problem::UpstreamUnreachable,
         })
     }
 }

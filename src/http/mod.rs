@@ -49,7 +49,7 @@ pub use origin::{Origin, Provenance, Sender, Site, provenance};
 pub use problem::Problem;
 pub use public_address::PublicAddress;
 pub use redirect::redirect;
-pub use request_head::{Malformed, check as check_head};
+pub use request_head::{Malformed, are_tokens, check as check_head};
 pub use request_headers::{Cleansed, Underscores, cleanse};
 pub use set_cookie::{SameSite, SetCookie};
 pub use target::{BadTarget, PathPrefix, Target};

@@ -19,6 +19,9 @@ pub enum Malformed {
     /// An absolute target that is neither http nor https.
     #[error("a target of a foreign scheme")]
     Scheme,
+    /// A header's name that is no token: HTTP/1 cannot write it.
+    #[error("a header's name that is no token")]
+    HeaderName,
     /// Anything but one `chunked`, or any at all in HTTP/1.0.
     #[error("a transfer coding other than chunked")]
     TransferCoding,
@@ -37,9 +40,17 @@ pub enum Malformed {
 pub fn check(parts: &request::Parts) -> Result<(), Malformed> {
     check_method(&parts.method)?;
     check_target(parts)?;
+    if !are_tokens(&parts.headers) {
+        return Err(Malformed::HeaderName);
+    }
     check_transfer_coding(parts.version, &parts.headers)?;
     check_content_length(&parts.headers)?;
     check_expectation(&parts.headers)
+}
+
+/// Whether all names are tokens (RFC 9110 §5.1): of what the parser of HTTP/2 takes for names, quotes are in none.
+pub fn are_tokens(headers: &HeaderMap) -> bool {
+    headers.keys().all(|name| !name.as_str().contains('"'))
 }
 
 fn check_method(method: &Method) -> Result<(), Malformed> {

@@ -27,6 +27,9 @@ pub enum ForwardError {
     /// Its answer says in two ways where it ends.
     #[error("the upstream's answer can be framed in two ways")]
     TwoLengths,
+    /// A header of its answer has a name that HTTP/1 cannot write.
+    #[error("the upstream's answer has a header whose name is no token")]
+    HeaderName,
     /// The request's own body is at fault.
     #[error(transparent)]
     Body(#[from] BodyFault),
@@ -57,6 +60,7 @@ impl ForwardError {
             Self::Broken(_) => "broken",
             Self::UnaskedSwitch => "switch",
             Self::TwoLengths => "framing",
+            Self::HeaderName => "header-name",
             Self::Body(_) => "body",
             Self::SessionOver => "session",
             Self::Timeout => "timeout",
@@ -74,6 +78,7 @@ impl ForwardError {
             | Self::ConnectTimeout
             | Self::UnaskedSwitch
             | Self::TwoLengths
+            | Self::HeaderName
             | Self::Timeout => true,
             Self::Broken(error) => !error.is_user() && !error.is_body_write_aborted(),
             Self::Body(_) | Self::SessionOver | Self::Full | Self::Down | Self::Identity(_) => false,

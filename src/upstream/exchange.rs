@@ -24,7 +24,7 @@ use crate::base::clock::Stopwatch;
 use crate::base::handle::Handle;
 use crate::config::{self, ServerScheme};
 use crate::http::websocket::{self, Handshake};
-use crate::http::{Body, RequestContext, connection_auth, hop_by_hop};
+use crate::http::{Body, RequestContext, are_tokens, connection_auth, hop_by_hop};
 use crate::policy::Permit;
 use crate::session::Ride;
 
@@ -239,6 +239,9 @@ impl Exchange<'_> {
     fn receive(&self, answer: Response<Incoming>, lease: Lease) -> Result<Response<Body>, ForwardError> {
         if !has_one_length(answer.headers()) {
             return Err(ForwardError::TwoLengths);
+        }
+        if !are_tokens(answer.headers()) {
+            return Err(ForwardError::HeaderName);
         }
         match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => self.switch(answer, lease),
