@@ -137,6 +137,52 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config")
     }
 
+    /// Each stands alone in the file, and a variable says something else.
+    #[test]
+    fn no_variable_makes_an_inline_secret_pass_in_production() {
+        let secret = "hunter2 hunter2 hunter2 hunter2 hunter2";
+        for (line, variable, says) in [
+            ("session.secret = \"SECRET\"", "FOREGATE__SESSION__SECRET", "f:1:18: error: session.secret"),
+            (
+                "session.previous_secrets = [\"SECRET\"]",
+                "FOREGATE__SESSION__PREVIOUS_SECRETS",
+                "f:1:28: error: session.previous_secrets",
+            ),
+            (
+                "session.store.password = \"SECRET\"",
+                "FOREGATE__SESSION__STORE__PASSWORD",
+                "f:1:26: error: session.store.password",
+            ),
+            (
+                "session.previous_secrets = [{ env = \"SECRET_KEY\" }, \"SECRET\"]",
+                "FOREGATE__SESSION__PREVIOUS_SECRETS",
+                "f:1:28: error: session.previous_secrets",
+            ),
+        ] {
+            let text = format!("{}\n", line.replace("SECRET", secret));
+            let variables = [
+                (variable, "0123456789abcdef0123456789abcdef"),
+                ("FOREGATE__SESSION__STORE__URL", "redis://cache"),
+            ];
+            let faults = read(Path::new("f"), &text, &Environment::from_pairs(variables)).unwrap_err();
+            let told = faults.to_string();
+            let expected = format!("{says}: stands in the configuration, which production refuses");
+            assert!(told.contains(&expected) && !told.contains("hunter2"), "{line}: {told}");
+            let faults = read(Path::new("f"), "", &Environment::from_pairs(variables)).unwrap_err();
+            assert!(!faults.to_string().contains("which production refuses"), "{variable} alone: {faults}");
+        }
+    }
+
+    #[test]
+    fn no_variable_hides_a_password_in_the_stores_url() {
+        let text = "session.store.url = \"redis://:hunter2@cache\"\n";
+        let variables = Environment::from_pairs([("FOREGATE__SESSION__STORE__URL", "redis://:x@other")]);
+        let told = read(Path::new("f"), text, &variables).unwrap_err().to_string();
+        assert!(told.contains("f:1:21: warning: session.store.url: holds a password"), "{told}");
+        let told = read(Path::new("f"), "", &variables).unwrap_err().to_string();
+        assert!(!told.contains("holds a password"), "{told}");
+    }
+
     fn environment() -> Environment {
         Environment::from_pairs([
             ("SECRET_KEY", SECRET),

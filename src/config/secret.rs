@@ -56,16 +56,11 @@ pub(super) fn resolve(
     source: Source,
     context: Context<'_>,
 ) -> Option<Secret<Vec<u8>>> {
+    refuse_inline(section, key, context);
+    if !section.sound(key) {
+        return None;
+    }
     let bytes = match source {
-        Source::Inline(_) if context.in_production() => {
-            section.error(key, "stands in the configuration, which production refuses", WAYS_OUT);
-            return None;
-        }
-        Source::Variable(_) if context.in_production() && section.has_text_in_file(key) => {
-            let what = "stands in the file as well, which production refuses";
-            section.error(key, what, "remove it there: the variable is enough");
-            return None;
-        }
         Source::Inline(text) | Source::Variable(text) => text.expose().as_bytes().to_vec(),
         Source::File(path) => from_file(section, key, &path)?,
         Source::Env(name) => from_variable(section, key, &name, context)?,
@@ -79,6 +74,13 @@ pub(super) fn resolve(
         return None;
     }
     Some(Secret::new(std::mem::take(&mut *bytes)))
+}
+
+/// Refuses in production what stands in the file: a variable that counts instead hides it from nobody who reads that.
+pub(super) fn refuse_inline(section: &Section<'_>, key: &str, context: Context<'_>) {
+    if context.in_production() && section.written(key).next().is_some() {
+        section.error_in_file(key, "stands in the configuration, which production refuses", WAYS_OUT);
+    }
 }
 
 fn from_file(section: &Section<'_>, key: &str, path: &Path) -> Option<Vec<u8>> {
@@ -131,7 +133,6 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use super::super::reader::{Document, Overlay};
     use super::super::testing::{development, lines, outcome, production};
     use super::*;
 
@@ -155,24 +156,6 @@ mod tests {
         assert_eq!(secret("secret = \"inline\"", context).unwrap(), b"inline");
         assert_eq!(secret("secret = { file = \"secret\" }", context).unwrap(), b"from a file\n");
         assert_eq!(secret("secret = { env = \"NAME\" }", context).unwrap(), b"from outside");
-    }
-
-    #[test]
-    fn a_variable_does_not_excuse_a_secret_in_the_file() {
-        let overlaid = |text, context| {
-            let overlay = Overlay::of([("FOREGATE__SECRET", "from outside")].into_iter());
-            let document = Document::parse(Path::new("f"), text).with_overlay(overlay);
-            let read = document.read(|root| {
-                let source = source(root, "secret", context)?;
-                resolve(root, "secret", source, context)
-            });
-            read.map(|reading| reading.value.unwrap().expose().clone())
-                .map_err(|faults| lines(faults.as_slice()))
-        };
-        let faults = overlaid("secret = \"inline\"", production(&[])).unwrap_err();
-        assert!(faults[0].contains("stands in the file as well, which production refuses"), "{faults:?}");
-        assert_eq!(overlaid("secret = \"inline\"", development(&[])).unwrap(), b"from outside");
-        assert_eq!(overlaid("secret = { env = \"UNSET\" }", production(&[])).unwrap(), b"from outside");
     }
 
     #[test]

@@ -209,14 +209,11 @@ impl<'d> Section<'d> {
         self.find(key).is_some() || self.document.overlay().is_beneath(&self.path_of(key))
     }
 
-    /// Whether `key` is there, and says what it is in the file itself.
-    pub fn is_written(&self, key: &str) -> bool {
-        matches!(self.find(key), Some(Found::File(_)))
-    }
-
-    /// Whether the file has text for `key`, whatever a variable says instead.
-    pub fn has_text_in_file(&self, key: &str) -> bool {
-        self.in_file(key).is_some_and(|value| value.get_ref().is_str())
+    /// The texts that stand in the file itself under `key`, one or a list of them, whatever a variable says.
+    pub fn written(&self, key: &str) -> impl Iterator<Item = &'d str> {
+        let value = self.in_file(key).map(Spanned::get_ref);
+        let items = value.and_then(Value::as_array).into_iter().flatten().map(Spanned::get_ref);
+        value.into_iter().chain(items).filter_map(Value::as_str)
     }
 
     /// Whether the value of `key` is a table.
@@ -233,6 +230,16 @@ impl<'d> Section<'d> {
     /// Reports an error of `key`, unless one is known already.
     pub fn error(&self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
         self.report(Severity::Error, key, Complaint::new(what, remedy));
+    }
+
+    /// Reports an error of what stands in the file itself under `key`, whatever a variable says.
+    pub fn error_in_file(&self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.report_in_file(Severity::Error, key, Complaint::new(what, remedy));
+    }
+
+    /// Reports that what stands in the file itself under `key` may not be meant so, whatever a variable says.
+    pub fn warn_in_file(&self, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.report_in_file(Severity::Warning, key, Complaint::new(what, remedy));
     }
 
     /// Reports that `key` may not be meant so.
@@ -367,6 +374,11 @@ impl<'d> Section<'d> {
     fn report(&self, severity: Severity, key: &str, complaint: Complaint) {
         let place = self.find(key).map_or(Place::Offset(self.offset), Found::place);
         self.document.report(severity, place, self.path_of(key), complaint);
+    }
+
+    fn report_in_file(&self, severity: Severity, key: &str, complaint: Complaint) {
+        let offset = self.in_file(key).map_or(self.offset, |value| value.span().start);
+        self.document.report(severity, Place::Offset(offset), self.path_of(key), complaint);
     }
 }
 

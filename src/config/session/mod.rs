@@ -224,6 +224,7 @@ fn previous_secrets(
         }
         Some(secret)
     });
+    secret::refuse_inline(section, "previous_secrets", context);
     read.into_iter().flatten().collect()
 }
 

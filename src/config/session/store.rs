@@ -61,7 +61,8 @@ pub(in super::super) fn read(section: &mut Section<'_>, context: Context<'_>) ->
     let mut url = section.value("url", kind::text_as(|text| url(text, context)), default);
     well_known::check_type(section, &url, context);
     let password = password(section, "password", context);
-    place_password(section, &mut url, password, context);
+    place_password(section, &mut url, password);
+    warn_of_written_password(section, context);
     let password = self::password(section, "sentinel_password", context);
     place_sentinel_password(section, &mut url, password);
     place_files(section, &mut url, context);
@@ -95,12 +96,7 @@ fn password(section: &mut Section<'_>, key: &'static str, context: Context<'_>) 
 }
 
 /// Brings the password of its own key to the URL; a Redis has one from there or from here.
-fn place_password(
-    section: &Section<'_>,
-    url: &mut StoreUrl,
-    password: Option<Secret<String>>,
-    context: Context<'_>,
-) {
+fn place_password(section: &Section<'_>, url: &mut StoreUrl, password: Option<Secret<String>>) {
     let StoreUrl::Redis(redis) = url else {
         if section.has("password") && section.sound("url") {
             section.warn(
@@ -113,15 +109,20 @@ fn place_password(
     };
     match (&redis.password, section.has("password")) {
         (Some(_), true) => section.error("password", "is in url too", "keep one of the two"),
-        (Some(_), false) if context.in_production() && section.is_written("url") => {
-            let remedy =
-                "password = { file = \"PATH\" } or { env = \"NAME\" } keeps it out of the configuration";
-            section.warn("url", "holds a password", remedy);
-        }
         (None, false) if redis.user.is_some() => {
             section.error("url", "names a user without a password", "add password = { file = \"PATH\" }");
         }
         _ => redis.password = redis.password.take().or(password),
+    }
+}
+
+/// Whoever reads the file reads that password, whatever a variable says instead.
+fn warn_of_written_password(section: &Section<'_>, context: Context<'_>) {
+    let holds_one =
+        |text| matches!(url(text, context), Ok(StoreUrl::Redis(redis)) if redis.password.is_some());
+    if context.in_production() && section.sound("password") && section.written("url").any(holds_one) {
+        let remedy = "password = { file = \"PATH\" } or { env = \"NAME\" } keeps it out of the configuration";
+        section.warn_in_file("url", "holds a password", remedy);
     }
 }
 
