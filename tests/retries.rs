@@ -58,6 +58,29 @@ async fn on_a_stale_connection_what_may_be_repeated_is_and_what_may_not_is_not()
     }
 }
 
+/// Its kept connection is closed, and the next one as well, as it comes: the third attempt is another server's.
+#[tokio::test]
+async fn a_server_that_goes_down_costs_no_get_where_there_is_another() {
+    for (keys, status) in [("", 200), ("retries = 0", 502)] {
+        let dying = Upstream::talking(|request, mut line| async move {
+            if request.connection == 0 {
+                line.send(answer("200 OK", &[], "once")).await;
+                line.read(1).await;
+            }
+        })
+        .await;
+        let other = upstream().await;
+        let proxy = proxy_to(&dying, &format!("{}, {}", url(&dying), url(&other)), keys);
+        for _ in 0..2 {
+            assert_eq!(proxy.client().send("GET /many", "").await.status, 200);
+        }
+        assert_eq!((dying.received().len(), other.received().len()), (1, 1));
+        assert_eq!(proxy.client().send("GET /many", "").await.status, status, "{keys}");
+        let seen = if status == 200 { (2, 2) } else { (1, 1) };
+        assert_eq!((dying.received().len(), other.received().len()), seen, "{keys}");
+    }
+}
+
 #[tokio::test]
 async fn what_a_server_has_read_on_a_new_connection_goes_to_no_other() {
     let deaf = Upstream::talking(|_, _| async {}).await;

@@ -178,12 +178,15 @@ impl Exchange<'_> {
             // It may have been seen, but seeing it twice does no harm.
             Err((ForwardError::Broken(error), None)) => match copy {
                 Some(headers) if self.retries > 0 => {
-                    let again = self.ask_anew(pool, Message { headers, body: Body::empty() }).await;
-                    // Where it could not even be sent again, the server is gone, and the next one is the retry.
-                    if !matches!(again, Err((_, Some(_)))) {
-                        self.spend_retry();
+                    let message = || Message { headers: headers.clone(), body: Body::empty() };
+                    // Seldom, and no part of every request's state.
+                    match Box::pin(self.ask_anew(pool, message())).await {
+                        // The server is going down, and the next one is the retry.
+                        Err((ForwardError::Broken(error), None)) => {
+                            Err((ForwardError::Broken(error), Some(message())))
+                        }
+                        other => other,
                     }
-                    again
                 }
                 _ => Err((ForwardError::Broken(error), None)),
             },

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use foregate::app::directory;
 use foregate::config::{self, Environment};
+use foregate::session::Directory;
 use foregate::telemetry::Facts;
 
 use super::{Load, Scene, judge};
@@ -55,23 +56,60 @@ async fn a_lost_master_logs_nobody_out_and_lets_nobody_in() {
     scene.is_as_before().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_session_escapes_its_end_by_moving() {
-    let cluster = Cluster::start();
-    let scene = Scene::on(&cluster.store_keys()).await;
+/// The sessions of the scene, seen from above.
+fn directory_of(scene: &Scene) -> Directory {
     let environment = Environment::from_pairs::<String, String>([]);
     let path = scene.proxy.folder().join("proxy.toml");
     let config = config::load(&path, &environment).unwrap_or_else(|faults| panic!("{faults}")).config;
-    let directory = directory(&config, &silent_world()).unwrap();
-    // From the master that is looked at last to the one that was first.
-    let mut moving: Vec<u16> =
-        cluster.slots_in_use().into_iter().filter(|slot| first_owner_of(*slot) == 2).take(10).collect();
-    assert_eq!(moving.len(), 10);
-    let move_them = |_| moving.drain(..).for_each(|slot| cluster.migrate(slot, 2, 0));
-    let ended = directory.end_all("test", Facts::default(), move_them).await.unwrap();
-    assert_eq!(ended, super::SESSIONS);
+    directory(&config, &silent_world()).unwrap()
+}
+
+/// Ten slots with sessions move from the master that may be looked at last to one that was looked at; and an empty one the
+/// other way round, which gives the second another first slot.
+fn move_about(cluster: &Cluster, (last, first): (usize, usize)) {
+    let used = cluster.slots_in_use();
+    let of_last = used.iter().copied().filter(|slot| first_owner_of(*slot) == last);
+    of_last.take(10).for_each(|slot| cluster.migrate(slot, last, first));
+    let empty = (0..16_384).find(|slot| first_owner_of(*slot) == first && !used.contains(slot)).unwrap();
+    cluster.migrate(empty, first, 1);
+    cluster.migrate(empty, 1, first);
+    cluster.migrate(empty, first, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_session_escapes_by_moving_whoever_counts_or_ends_all() {
+    let cluster = Cluster::start();
+    let scene = Scene::on(&cluster.store_keys()).await;
+    let directory = directory_of(&scene);
+    let mut moved = false;
+    let count = directory.count(|_| {
+        if !std::mem::replace(&mut moved, true) {
+            move_about(&cluster, (2, 0));
+        }
+    });
+    assert_eq!(count.await.unwrap(), super::SESSIONS);
+    let mut moved = false;
+    let ended = directory.end_all("test", Facts::default(), |_| {
+        if !std::mem::replace(&mut moved, true) {
+            let slots = cluster.slots_in_use();
+            let back = slots.into_iter().filter(|slot| first_owner_of(*slot) == 1).take(10);
+            back.for_each(|slot| cluster.migrate(slot, 1, 0));
+        }
+    });
+    assert_eq!(ended.await.unwrap(), super::SESSIONS);
     assert_eq!(directory.count(|_| {}).await.unwrap(), 0);
     for jar in &scene.browsers {
         assert_eq!(scene.proxy.client().get("/", jar).await.status, 401);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_master_is_away_nobody_counts() {
+    let mut cluster = Cluster::start();
+    let scene = Scene::on(&cluster.store_keys()).await;
+    let directory = directory_of(&scene);
+    assert_eq!(directory.count(|_| {}).await.unwrap(), super::SESSIONS);
+    cluster.nodes[1].kill();
+    assert!(directory.count(|_| {}).await.is_err());
+    assert!(directory.end_all("test", Facts::default(), |_| {}).await.is_err());
 }

@@ -2,8 +2,9 @@
 //!
 //! The map of slots is as good as the last look at it; a node that is asked for what it has not says who has it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -25,10 +26,14 @@ use crate::store::redis::trouble::{casts_doubt, nonsense};
 
 use super::board::{Board, MAX_AGE};
 use super::slots::{self, Range, SLOTS};
+use super::walk::Walk;
 use super::watched;
 
 /// Before a command that nobody was ready for is sent again.
 const PAUSE: Duration = Duration::from_millis(25);
+
+/// So many walks over all masters are begun anew because slots have moved.
+const MOST_WALKS: u32 = 20;
 
 /// A look at the map asks so many nodes at a time: some of them may be away.
 const AT_A_TIME: usize = 3;
@@ -155,20 +160,31 @@ impl Cluster {
         Ok(())
     }
 
-    /// One master after the other, by the first slot of each, which a replica inherits: `SLOT PLACE` says where to go
-    /// on there, and the slot alone where a master begins. What moves meanwhile may be missed.
+    /// One master after the other, as they were when the walk began. Where slots have other owners when it ends, another
+    /// begins: what moved may have been missed.
+    ///
+    /// # Errors
+    /// Where a master is away, and where the slots do not come to rest.
     pub(super) async fn scan(&self, from: &str, pattern: &str) -> RedisResult<Scanned> {
-        let map = self.map(self.shared.plan.longest()).await?;
-        let (slot, place) = from.split_once(' ').unwrap_or((from, ""));
-        let masters = map.by_first_slot();
-        let mut left = masters.range(slot.parse().unwrap_or(0)..);
-        let Some((slot, master)) = left.next() else { return Ok(Scanned { keys: Vec::new(), next: None }) };
-        let Scanned { keys, next } = self.heed(master.node.scan(place, pattern).await)?;
-        let next = match next {
-            Some(place) => Some(format!("{slot} {place}")),
-            None => left.next().map(|(slot, _)| slot.to_string()),
+        let mut walk = match Walk::parse(from) {
+            Some(walk) => walk,
+            None => self.shared.walk(0).await?,
         };
-        Ok(Scanned { keys, next })
+        let master = self.shared.member(walk.left.first().cloned().ok_or_else(nonsense)?);
+        let Scanned { keys, next } = self.heed(master.node.scan(&walk.place, pattern).await)?;
+        if walk.goes_on(next) {
+            return Ok(Scanned { keys, next: Some(walk.to_string()) });
+        }
+        let another = self.shared.walk(walk.before + 1).await?;
+        if another.owners == walk.owners {
+            return Ok(Scanned { keys, next: None });
+        }
+        if another.before > MOST_WALKS {
+            return Err(
+                (ErrorKind::Server(ServerErrorKind::TryAgain), "the Cluster's slots go on moving").into()
+            );
+        }
+        Ok(Scanned { keys, next: Some(another.to_string()) })
     }
 
     fn heed<T>(&self, answer: RedisResult<T>) -> RedisResult<T> {
@@ -274,6 +290,13 @@ impl Shared {
         outcome
     }
 
+    /// A walk over all masters that there are just now.
+    async fn walk(&self, before: u32) -> RedisResult<Walk> {
+        let map = self.look().await?;
+        let left = map.masters.iter().map(|master| master.endpoint.clone()).collect();
+        Ok(Walk { before, owners: map.fingerprint(), place: String::new(), left })
+    }
+
     /// The same nodes, but not everybody asks the first one first.
     fn in_any_order(&self, known: &[Arc<Member>]) -> Vec<Arc<Member>> {
         let start = usize::from(u16::from_ne_bytes(self.plan.random.bytes())) % known.len();
@@ -307,10 +330,13 @@ impl Map {
             && self.masters.iter().all(|one| other.masters.iter().any(|another| Arc::ptr_eq(one, another)))
     }
 
-    fn by_first_slot(&self) -> BTreeMap<usize, &Arc<Member>> {
-        let first = |index: usize| self.owners.iter().position(|owner| *owner == Some(index));
-        let masters = self.masters.iter().enumerate();
-        masters.filter_map(|(index, master)| Some((first(index)?, master))).collect()
+    /// Another one where any slot has another owner.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for owner in &self.owners {
+            owner.map(|index| &self.masters[index].endpoint).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     fn index_of(&mut self, member: Arc<Member>) -> usize {

@@ -6,6 +6,7 @@ mod cluster;
 mod election;
 mod sentinel;
 mod slots;
+mod walk;
 
 use std::sync::Arc;
 
