@@ -55,6 +55,7 @@ mod upstream_blame;
 mod upstream_faults;
 mod upstream_health;
 mod upstreams;
+mod verify;
 mod volume;
 mod walk;
 mod websockets;

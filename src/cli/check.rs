@@ -201,7 +201,7 @@ impl Outcome {
     }
 
     /// A line for each, what to do beneath those that do not pass, and how many they are.
-    fn list(&self) -> String {
+    pub(super) fn list(&self) -> String {
         let width = self.checks.iter().map(|check| check.id.chars().count()).max().unwrap_or_default();
         let mut text = String::new();
         for check in &self.checks {

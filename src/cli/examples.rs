@@ -46,6 +46,15 @@ another method than GET and HEAD what a page of that very site sends.
 
 Exit codes: 0 told, 2 usage or configuration, 3 the store does not answer.";
 
+pub(super) const VERIFY: &str = "\
+Examples:
+  foregate verify https://app.example.com/
+  foregate verify https://app.example.com/account --user tester < password.txt
+  foregate verify https://app.example.com/account --user tester --intrusive --idle 31m
+  foregate verify https://localhost:8443/ --ca certs/localhost.crt --http http://localhost:8080/ --user alice
+
+Exit codes: 0 nothing fails, 1 a check fails, 2 usage, 3 nobody answers.";
+
 pub(super) const HEALTHCHECK: &str = "\
 Examples:
   foregate healthcheck

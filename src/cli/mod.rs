@@ -17,6 +17,7 @@ mod socket;
 mod systemd;
 mod table;
 mod users;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,6 +95,12 @@ enum Command {
     /// sessions in a file or in memory only the running proxy knows.
     #[command(after_help = examples::EXPLAIN)]
     Explain(explain::ExplainArgs),
+    /// Test a live site from outside: TLS, cookies, the session's life, what other sites can do
+    ///
+    /// Any site, not only this proxy's. Signs in and out with --user, sends the password to the site's own https
+    /// address alone, and keeps to ten requests a second.
+    #[command(after_help = examples::VERIFY)]
+    Verify(Box<verify::VerifyArgs>),
     /// Ask the running proxy whether it is ready, for a container
     ///
     /// Asks the admin listener that the configuration names for /readyz.
@@ -149,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args, &cli.config, &environment),
         Command::Explain(args) => explain::explain(&args, &cli.config, &environment),
         Command::Healthcheck(args) => healthcheck::healthcheck(&args, &cli.config, &environment),
+        Command::Verify(args) => verify::verify(&args),
         Command::Secret => say(new_secret(Random::system()).expose()),
         Command::Password => password::password(),
         Command::Users(args) => users::users(&args, &cli.config, &environment),

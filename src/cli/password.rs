@@ -31,6 +31,14 @@ pub(super) fn ask() -> anyhow::Result<Secret<String>> {
     Ok(password)
 }
 
+/// A password that somebody has: asked for once on a terminal, else one line of standard input.
+pub(super) fn known() -> anyhow::Result<Secret<String>> {
+    if io::stdin().is_terminal() {
+        return Ok(Secret::new(rpassword::prompt_password("Password: ")?));
+    }
+    from_line()
+}
+
 fn from_terminal() -> anyhow::Result<Secret<String>> {
     let password = Secret::new(rpassword::prompt_password("Password: ")?);
     if password.expose().chars().count() < ADVISED_LENGTH {
