@@ -54,9 +54,20 @@ async fn failover(
     load.for_another(Duration::from_millis(1500)).await;
     let tally = load.end().await;
     for sample in &samples {
-        assert!(store.load(&sample.handle).await.unwrap().record.is_some());
+        assert!(is_kept(&**store, sample).await);
     }
     (tally, elected)
+}
+
+/// Whether a sample's record is there, once the store says anything: on a busy machine an answer may come too late.
+async fn is_kept(store: &dyn Store, sample: &Sample) -> bool {
+    let waited = Stopwatch::start();
+    loop {
+        match store.load(&sample.handle).await {
+            Ok(loaded) => return loaded.record.is_some(),
+            Err(error) => assert!(waited.elapsed() < AMPLE, "{error}"),
+        }
+    }
 }
 
 fn full_text(trouble: &Unavailable) -> String {
@@ -80,7 +91,7 @@ async fn a_killed_master_is_missed_until_a_majority_names_another() {
     // It comes back empty, and as a master until the sentinels see to it.
     sentinels.server_at(old).restart();
     for n in 0..30 {
-        assert!(store.load(&Sample::new(n).handle).await.unwrap().record.is_some());
+        assert!(is_kept(&*store, &Sample::new(n)).await);
     }
 }
 

@@ -166,9 +166,9 @@ impl Cluster {
     /// # Errors
     /// Where a master is away, and where the slots do not come to rest.
     pub(super) async fn scan(&self, from: &str, pattern: &str) -> RedisResult<Scanned> {
-        let mut walk = match Walk::parse(from) {
-            Some(walk) => walk,
-            None => self.shared.walk(0).await?,
+        let mut walk = match from {
+            "" => self.shared.walk(0).await?,
+            from => Walk::parse(from).ok_or_else(nonsense)?,
         };
         let master = self.shared.member(walk.left.first().cloned().ok_or_else(nonsense)?);
         let Scanned { keys, next } = self.heed(master.node.scan(&walk.place, pattern).await)?;

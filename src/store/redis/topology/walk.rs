@@ -20,11 +20,11 @@ pub(super) struct Walk {
 impl Walk {
     /// What [`Walk`]'s text says; `None` where it is none.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut words = text.split(' ');
+        let mut words = text.splitn(4, ' ');
         let (before, owners) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let place = words.next()?.to_owned();
-        let left = words.map(endpoint).collect::<Option<Vec<_>>>()?;
-        Some(Self { before, owners, place, left })
+        let left = words.next()?.split(',').map(endpoint).collect::<Option<Vec<_>>>()?;
+        // A place has words of its own.
+        Some(Self { before, owners, place: words.next()?.to_owned(), left })
     }
 
     /// One step further: to `place`, or to the next master. Says whether there is anything left.
@@ -39,8 +39,8 @@ impl Walk {
 
 impl fmt::Display for Walk {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {} {}", self.before, self.owners, self.place)?;
-        self.left.iter().try_for_each(|endpoint| write!(out, " {endpoint}"))
+        let left: Vec<String> = self.left.iter().map(ToString::to_string).collect();
+        write!(out, "{} {} {} {}", self.before, self.owners, left.join(","), self.place)
     }
 }
 
@@ -67,12 +67,12 @@ mod tests {
             left: vec![at("a.test", 1), at("::1", 7000)],
         };
         assert_eq!(Walk::parse(&walk.to_string()), Some(walk.clone()));
-        assert!(walk.goes_on(Some("17".to_owned())));
+        assert!(walk.goes_on(Some("a mark 17".to_owned())));
         assert_eq!(Walk::parse(&walk.to_string()), Some(walk.clone()));
         assert!(walk.goes_on(None));
         assert_eq!((walk.place.as_str(), &*walk.left), ("", &[at("::1", 7000)][..]));
         assert!(!walk.goes_on(None));
-        for text in ["", "0", "0 1", "x 1  a:1", "0 1  a"] {
+        for text in ["", "0", "0 1", "0 1 a:1", "x 1 a:1 ", "0 1 a ", "0 1  "] {
             assert_eq!(Walk::parse(text), None, "{text}");
         }
     }
