@@ -114,11 +114,7 @@ impl Browser {
     }
 
     async fn launch(folder: TempDir, flags: &[String], scripts: Scripts) -> Self {
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").env("TMPDIR", folder.path()).env("HOME", folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut chromedriver = Running::start(command);
-        let said = chromedriver.said("started successfully on port ");
+        let (chromedriver, said) = driver(&folder);
         let port = said.trim().trim_end_matches('.').rsplit(' ').next().unwrap().parse().unwrap();
         let driver = SocketAddr::from(([127, 0, 0, 1], port));
         let wanted = json!({ "capabilities": { "alwaysMatch": {
@@ -335,6 +331,21 @@ impl Drop for Browser {
             thread::sleep(POLL);
         }
     }
+}
+
+/// A driver, and what it said of its port. It looks for one that is free by IPv6 and takes the same by IPv4, where
+/// somebody else may have it.
+fn driver(folder: &TempDir) -> (Running, String) {
+    for _ in 0..10 {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").env("TMPDIR", folder.path()).env("HOME", folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut chromedriver = Running::start(command);
+        if let Some(said) = chromedriver.said_before_its_end("started successfully on port ") {
+            return (chromedriver, said);
+        }
+    }
+    panic!("chromedriver finds no port")
 }
 
 fn flags() -> Vec<String> {

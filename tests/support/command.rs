@@ -62,6 +62,17 @@ impl Running {
         read_until(&mut self.stdout, text)
     }
 
+    /// The same; `None` where it ended before that.
+    pub(crate) fn said_before_its_end(&mut self, text: &str) -> Option<String> {
+        let mut all = String::new();
+        while !all.contains(text) {
+            if self.stdout.read_line(&mut all).unwrap() == 0 {
+                return None;
+            }
+        }
+        Some(all)
+    }
+
     /// Its log up to the line that holds `text`.
     pub(crate) fn logged(&mut self, text: &str) -> String {
         read_until(&mut self.stderr, text)
