@@ -53,12 +53,13 @@ fn is_under_one_route_at_every_depth(target: &Target, route: &str) {
     let mut reading = target.path().as_bytes().to_vec();
     loop {
         assert!(!reading.iter().any(u8::is_ascii_control), "{reading:?}");
-        let pieces = reading
-            .split(|byte| matches!(byte, b'/' | b'\\'))
-            .map(|piece| piece.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default());
-        let pieces: Vec<&[u8]> = pieces.filter(|piece| !piece.is_empty()).collect();
-        assert!(!pieces.iter().any(|piece| matches!(*piece, b"." | b"..")), "{reading:?}");
-        let leads_there = pieces.first().is_some_and(|first| first.eq_ignore_ascii_case(route.as_bytes()));
+        let has_dots = names(&reading, |byte| matches!(byte, b';' | b'?' | b'#'))
+            .any(|piece| matches!(piece, b"." | b".."));
+        assert!(!has_dots, "{reading:?}");
+        // What follows a decoded `?` or `#` is no path any more, at whatever depth.
+        let path = reading.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+        let first = names(path, |byte| *byte == b';').next();
+        let leads_there = first.is_some_and(|first| first.eq_ignore_ascii_case(route.as_bytes()));
         assert!(is_known || !leads_there, "{reading:?}");
         let deeper = decoded(&reading);
         if deeper == reading {
@@ -66,6 +67,12 @@ fn is_under_one_route_at_every_depth(target: &Target, route: &str) {
         }
         reading = deeper;
     }
+}
+
+/// What stands between the slashes, each up to what ends a name; empty ones left out.
+fn names(path: &[u8], ends: impl Fn(&u8) -> bool) -> impl Iterator<Item = &[u8]> {
+    let pieces = path.split(|byte| matches!(byte, b'/' | b'\\'));
+    pieces.map(move |piece| piece.split(&ends).next().unwrap_or_default()).filter(|piece| !piece.is_empty())
 }
 
 /// With every escape decoded once.
