@@ -17,8 +17,8 @@ use foregate::config::{self, Config, Environment};
 use foregate::http::{Authority, Intent, RequestContext, RequestKind, Scheme, Target};
 use foregate::session::{Directory, Remember, SessionMemory, Sessions, Surroundings};
 use foregate::store::{
-    Answer, Bucket, Cursor, Loaded, Member, NewSession, Part, Place, Removed, Replaced, Store, Taken, Touch,
-    Transition,
+    Answer, Bucket, Cursor, Fetch, Loaded, Member, NewSession, Parcel, Part, Place, Removed, Replaced, Store,
+    Taken, Touch, Transition,
 };
 use foregate::telemetry::{Audit, Lines, Metrics};
 use http::{HeaderMap, HeaderValue, Method};
@@ -98,6 +98,14 @@ impl Store for Piped {
     }
 
     fn give_back<'a>(&'a self, _: &'a Bucket, _: Place, _: Timestamp) -> Answer<'a, ()> {
+        unreachable!()
+    }
+
+    fn deposit<'a>(&'a self, _: &'a Parcel<'a>) -> Answer<'a, ()> {
+        unreachable!()
+    }
+
+    fn fetch<'a>(&'a self, _: &'a Handle, _: Fetch) -> Answer<'a, Option<Vec<u8>>> {
         unreachable!()
     }
 

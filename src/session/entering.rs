@@ -134,8 +134,8 @@ mod tests {
     use crate::session::testing::session_of;
     use crate::session::{Lifetime, Lifetimes, Remember};
     use crate::store::{
-        self, Answer, Bucket, Cursor, Loaded, Member, Part, Place, Removed, Replaced, Store, Taken, Touch,
-        Transition,
+        self, Answer, Bucket, Cursor, Fetch, Loaded, Member, Parcel, Part, Place, Removed, Replaced, Store,
+        Taken, Touch, Transition,
     };
     use crate::telemetry::{Audit, Lines, Metrics};
 
@@ -189,6 +189,14 @@ mod tests {
 
         fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
             slowly(self.0.give_back(bucket, place, now))
+        }
+
+        fn deposit<'a>(&'a self, parcel: &'a Parcel<'a>) -> Answer<'a, ()> {
+            slowly(self.0.deposit(parcel))
+        }
+
+        fn fetch<'a>(&'a self, name: &'a Handle, how: Fetch) -> Answer<'a, Option<Vec<u8>>> {
+            slowly(self.0.fetch(name, how))
         }
 
         fn ping(&self) -> Answer<'_, ()> {

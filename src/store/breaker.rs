@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Answer, Bucket, Cursor, Loaded, Member, NewSession, Part, Place, Removed, Replaced, Store, Taken, Touch,
-    Transition, Trouble, Unavailable,
+    Answer, Bucket, Cursor, Fetch, Loaded, Member, NewSession, Parcel, Part, Place, Removed, Replaced, Store,
+    Taken, Touch, Transition, Trouble, Unavailable,
 };
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
@@ -191,6 +191,14 @@ impl Store for Breaker {
         self.guard(move |store| store.give_back(bucket, place, now))
     }
 
+    fn deposit<'a>(&'a self, parcel: &'a Parcel<'a>) -> Answer<'a, ()> {
+        self.guard(|store| store.deposit(parcel))
+    }
+
+    fn fetch<'a>(&'a self, name: &'a Handle, how: Fetch) -> Answer<'a, Option<Vec<u8>>> {
+        self.guard(move |store| store.fetch(name, how))
+    }
+
     fn knock(&self) -> Answer<'_, ()> {
         self.store.knock()
     }
@@ -283,6 +291,14 @@ mod tests {
 
         fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
             self.well.give_back(bucket, place, now)
+        }
+
+        fn deposit<'a>(&'a self, parcel: &'a Parcel<'a>) -> Answer<'a, ()> {
+            self.well.deposit(parcel)
+        }
+
+        fn fetch<'a>(&'a self, name: &'a Handle, how: Fetch) -> Answer<'a, Option<Vec<u8>>> {
+            self.well.fetch(name, how)
         }
 
         fn knock(&self) -> Answer<'_, ()> {

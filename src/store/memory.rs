@@ -11,9 +11,10 @@ use crate::base::handle::Handle;
 use crate::base::lock::lock;
 
 use super::buckets::Buckets;
+use super::parcels::Parcels;
 use super::{
-    Answer, Bucket, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Place, Removed, Replaced, Store,
-    Taken, Touch, Transition, swapped,
+    Answer, Bucket, Cursor, Fetch, HandleTaken, Loaded, Member, NewSession, Parcel, Part, Place, Removed,
+    Replaced, Store, Taken, Touch, Transition, swapped,
 };
 
 /// Below this many entries a sweep is not worth its walk.
@@ -24,6 +25,7 @@ pub(super) struct MemoryStore {
     clock: Clock,
     shelf: Mutex<Shelf>,
     buckets: Buckets,
+    parcels: Parcels,
 }
 
 struct Shelf {
@@ -43,7 +45,7 @@ struct Entry {
 impl MemoryStore {
     pub(super) fn new(clock: Clock) -> Self {
         let shelf = Mutex::new(Shelf { entries: HashMap::new(), sweep_at: FIRST_SWEEP });
-        Self { clock, shelf, buckets: Buckets::default() }
+        Self { clock, shelf, buckets: Buckets::default(), parcels: Parcels::default() }
     }
 }
 
@@ -148,6 +150,14 @@ impl Store for MemoryStore {
     fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
         self.buckets.give_back(bucket, place, now);
         Box::pin(ready(Ok(())))
+    }
+
+    fn deposit<'a>(&'a self, parcel: &'a Parcel<'a>) -> Answer<'a, ()> {
+        Box::pin(ready(self.parcels.deposit(parcel, self.clock.now())))
+    }
+
+    fn fetch<'a>(&'a self, name: &'a Handle, how: Fetch) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(ready(Ok(self.parcels.fetch(name, how, self.clock.now()))))
     }
 
     fn ping(&self) -> Answer<'_, ()> {

@@ -1,6 +1,6 @@
 //! The shelf where sessions lie: bytes, a time to live and an index, nothing more. What the bytes mean, and
 //! whether a session is alive, is decided above; a store's expiry is housekeeping. Beside it stand the buckets in which
-//! attempts are counted, for all who share the store.
+//! attempts are counted, and the parcels that somebody will come for, for all who share the store.
 //!
 //! Rank 4.
 
@@ -10,6 +10,7 @@ mod buckets;
 mod file;
 mod memory;
 mod observed;
+mod parcels;
 mod reading;
 mod redis;
 mod survey;
@@ -148,6 +149,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Gives a place back before it has drained.
     fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()>;
 
+    /// Keeps something for whoever comes for it; what lay under its name before is gone.
+    fn deposit<'a>(&'a self, parcel: &'a Parcel<'a>) -> Answer<'a, ()>;
+
+    /// What was deposited under `name`; `None` where there is nothing (any more). Of all who collect it, one gets it.
+    fn fetch<'a>(&'a self, name: &'a Handle, how: Fetch) -> Answer<'a, Option<Vec<u8>>>;
+
     /// What an operator should know although nothing fails; `None` where there is nothing.
     fn remark(&self) -> Option<String> {
         None
@@ -266,6 +273,26 @@ pub struct Touch {
     pub due: [u8; DIGITS],
     /// When the record may be forgotten unless it is touched again.
     pub expires_at: Timestamp,
+}
+
+/// Something that is kept for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Parcel<'a> {
+    /// Its name.
+    pub name: &'a Handle,
+    /// What is kept.
+    pub content: &'a [u8],
+    /// When it is thrown away.
+    pub until: Timestamp,
+}
+
+/// How a parcel is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    /// It stays where it is.
+    Look,
+    /// It is taken away.
+    Collect,
 }
 
 /// The store could not do what was asked: never to be taken for "there is no such session".

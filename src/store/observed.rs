@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    Answer, Bucket, Cursor, Loaded, Member, NewSession, Part, Place, Removed, Replaced, Store, Taken, Touch,
-    Transition, Unavailable,
+    Answer, Bucket, Cursor, Fetch, Loaded, Member, NewSession, Parcel, Part, Place, Removed, Replaced, Store,
+    Taken, Touch, Transition, Unavailable,
 };
 use crate::base::clock::{Stopwatch, Timestamp};
 use crate::base::handle::Handle;
@@ -93,6 +93,14 @@ impl Store for Observed {
 
     fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
         self.watch("give_back", self.store.give_back(bucket, place, now))
+    }
+
+    fn deposit<'a>(&'a self, parcel: &'a Parcel<'a>) -> Answer<'a, ()> {
+        self.watch("deposit", self.store.deposit(parcel))
+    }
+
+    fn fetch<'a>(&'a self, name: &'a Handle, how: Fetch) -> Answer<'a, Option<Vec<u8>>> {
+        self.watch("fetch", self.store.fetch(name, how))
     }
 
     fn knock(&self) -> Answer<'_, ()> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Answer, Bucket, Cursor, Loaded, Member, NewSession, Part, Place, Removed, Replaced, Store, Taken, Touch,
-    Transition, Trouble, Unavailable,
+    Answer, Bucket, Cursor, Fetch, Loaded, Member, NewSession, Parcel, Part, Place, Removed, Replaced, Store,
+    Taken, Touch, Transition, Trouble, Unavailable,
 };
 use crate::base::clock::Timestamp;
 use crate::base::handle::Handle;
@@ -54,6 +54,14 @@ impl Store for Reading {
     }
 
     fn give_back<'a>(&'a self, _: &'a Bucket, _: Place, _: Timestamp) -> Answer<'a, ()> {
+        closed()
+    }
+
+    fn deposit<'a>(&'a self, _: &'a Parcel<'a>) -> Answer<'a, ()> {
+        closed()
+    }
+
+    fn fetch<'a>(&'a self, _: &'a Handle, _: Fetch) -> Answer<'a, Option<Vec<u8>>> {
         closed()
     }
 

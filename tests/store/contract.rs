@@ -8,7 +8,9 @@ use foregate::base::clock::{Clock, Stopwatch};
 use foregate::base::handle::Handle;
 use foregate::base::rate;
 use foregate::config::{RedisAddress, StoreUrl};
-use foregate::store::{Bucket, BucketName, Cursor, Member, Replaced, Store, Taken, Transition, Trouble};
+use foregate::store::{
+    Bucket, BucketName, Cursor, Fetch, Member, Parcel, Replaced, Store, Taken, Transition, Trouble,
+};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -367,6 +369,37 @@ async fn every_store_counts_alike(store: Arc<dyn Store>) {
     assert!(places.len() > 20, "{}", places.len());
 }
 
+async fn a_parcel_is_looked_at_often_and_collected_once(store: Arc<dyn Store>) {
+    let (name, content) = (Handle::new([1; 16]), b"\x00any bytes\xff".repeat(10_000));
+    let until = Clock::system().now().plus(Duration::from_secs(60));
+    store.deposit(&Parcel { name: &name, content: b"before", until }).await.unwrap();
+    store.deposit(&Parcel { name: &name, content: &content, until }).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(store.fetch(&name, Fetch::Look).await.unwrap().as_ref(), Some(&content));
+    }
+    assert_eq!(store.fetch(&Handle::new([2; 16]), Fetch::Collect).await.unwrap(), None);
+    let mut collectors = JoinSet::new();
+    for _ in 0..20 {
+        let store = Arc::clone(&store);
+        collectors.spawn(async move { store.fetch(&name, Fetch::Collect).await.unwrap() });
+    }
+    let collected: Vec<Vec<u8>> = collectors.join_all().await.into_iter().flatten().collect();
+    assert_eq!(collected, [content]);
+    assert_eq!(store.fetch(&name, Fetch::Look).await.unwrap(), None);
+}
+
+async fn a_parcel_is_thrown_away_at_its_time_and_is_no_session(store: Arc<dyn Store>) {
+    let (name, now) = (Handle::new([1; 16]), Clock::system().now());
+    let parcel = Parcel { name: &name, content: b"anything", until: now.plus(AMPLE) };
+    store.deposit(&parcel).await.unwrap();
+    assert_eq!(store.load(&name).await.unwrap().record, None);
+    assert!(store.survey(Cursor::default()).await.unwrap().handles.is_empty());
+    store.deposit(&Parcel { until: now.minus(Duration::from_secs(1)), ..parcel }).await.unwrap();
+    for how in [Fetch::Look, Fetch::Collect] {
+        assert_eq!(store.fetch(&name, how).await.unwrap(), None);
+    }
+}
+
 async fn it_gives_a_sign_of_life(store: Arc<dyn Store>) {
     store.ping().await.unwrap();
 }
@@ -414,6 +447,8 @@ contract! {
         a_bucket_drains_evenly,
         a_place_that_is_given_back_is_free_again_and_one_that_has_drained_is_not,
         every_store_counts_alike,
+        a_parcel_is_looked_at_often_and_collected_once,
+        a_parcel_is_thrown_away_at_its_time_and_is_no_session,
         it_gives_a_sign_of_life,
     ];
     memory, file, redis, redis_tls, redis_unix, redis_sentinel, redis_cluster

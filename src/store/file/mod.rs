@@ -2,7 +2,7 @@
 //!
 //! A login and a logout are on the disk before they are acknowledged; those that wait together share one
 //! transaction. Uses are written once a second, or with the next login: who kills the process undoes a second of
-//! them at most. Buckets of attempts begin anew with the process. Readers never wait for the [`writer`], except while it opens a file again that has failed.
+//! them at most. Buckets of attempts begin anew with the process, and parcels do not outlive it. Readers never wait for the [`writer`], except while it opens a file again that has failed.
 
 mod entry;
 mod opening;
@@ -24,10 +24,11 @@ pub use opening::FileError;
 pub(super) use opening::probe;
 
 use super::buckets::Buckets;
+use super::parcels::Parcels;
 use super::tether::Mooring;
 use super::{
-    Answer, Bucket, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Place, Removed, Replaced,
-    Store, Taken, Touch, Transition, Unavailable,
+    Answer, Bucket, Changes, Cursor, Fetch, HandleTaken, Loaded, Member, NewSession, Parcel, Part, Place,
+    Removed, Replaced, Store, Taken, Touch, Transition, Unavailable,
 };
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::handle::Handle;
@@ -50,6 +51,7 @@ pub(super) struct FileStore {
     writer: Writer,
     mooring: Mooring,
     buckets: Buckets,
+    parcels: Parcels,
     readers: Arc<Semaphore>,
     patience: Duration,
 }
@@ -65,8 +67,8 @@ impl FileStore {
         let shelf = Arc::new(Shelf::open(path, clock, changes)?);
         let writer = Writer::start(Arc::clone(&shelf)).map_err(|error| FileError::unusable(path, error))?;
         let readers = Arc::new(Semaphore::new(READERS));
-        let (mooring, buckets) = (Mooring::new(), Buckets::default());
-        Ok(Self { shelf, writer, mooring, buckets, readers, patience })
+        let (mooring, buckets, parcels) = (Mooring::new(), Buckets::default(), Parcels::default());
+        Ok(Self { shelf, writer, mooring, buckets, parcels, readers, patience })
     }
 
     /// Reads on a thread of its own.
@@ -150,6 +152,14 @@ impl Store for FileStore {
     fn give_back<'a>(&'a self, bucket: &'a Bucket, place: Place, now: Timestamp) -> Answer<'a, ()> {
         self.buckets.give_back(bucket, place, now);
         Box::pin(ready(Ok(())))
+    }
+
+    fn deposit<'a>(&'a self, parcel: &'a Parcel<'a>) -> Answer<'a, ()> {
+        Box::pin(ready(self.parcels.deposit(parcel, self.shelf.clock().now())))
+    }
+
+    fn fetch<'a>(&'a self, name: &'a Handle, how: Fetch) -> Answer<'a, Option<Vec<u8>>> {
+        Box::pin(ready(Ok(self.parcels.fetch(name, how, self.shelf.clock().now()))))
     }
 
     fn ping(&self) -> Answer<'_, ()> {

@@ -9,6 +9,7 @@ pub(super) struct Keys {
     session: String,
     index: String,
     bucket: String,
+    parcel: String,
 }
 
 impl Keys {
@@ -16,7 +17,9 @@ impl Keys {
     /// before the colon.
     pub(super) fn new(prefix: &str) -> Self {
         let stem = prefix.strip_suffix(':').unwrap_or(prefix);
-        Self { session: prefix.to_owned(), index: format!("{stem}-user:"), bucket: format!("{stem}-rate:") }
+        let beside = |what| format!("{stem}-{what}:");
+        let (index, bucket, parcel) = (beside("user"), beside("rate"), beside("parcel"));
+        Self { session: prefix.to_owned(), index, bucket, parcel }
     }
 
     /// The key of a session's record.
@@ -51,6 +54,11 @@ impl Keys {
     pub(super) fn bucket(&self, name: &BucketName) -> String {
         format!("{}{name}", self.bucket)
     }
+
+    /// The key of a parcel.
+    pub(super) fn parcel(&self, name: &Handle) -> String {
+        format!("{}{name}", self.parcel)
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +72,9 @@ mod tests {
         assert_eq!(keys.index("abc"), "session-user:abc");
         let name = BucketName { scope: "client", digest: [0; 16] };
         assert_eq!(keys.bucket(&name), "session-rate:client:AAAAAAAAAAAAAAAAAAAAAA");
+        let parcel = keys.parcel(&Handle::new([0; 16]));
+        assert_eq!(parcel, "session-parcel:AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(keys.handle(parcel.as_bytes()), None);
         assert_eq!(keys.handle(b"session:AAAAAAAAAAAAAAAAAAAAAA"), Some(Handle::new([0; 16])));
         for other in ["session:", "session:x", "session-user:AAAAAAAAAAAAAAAAAAAAAA", "\u{0}"] {
             assert_eq!(keys.handle(other.as_bytes()), None);

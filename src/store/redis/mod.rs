@@ -33,8 +33,8 @@ use crate::config;
 use crate::outgoing::TlsError;
 
 use super::{
-    Answer, Bucket, Changes, Cursor, HandleTaken, Loaded, Member, NewSession, Part, Place, Removed, Replaced,
-    Store, Taken, Touch, Transition, Unavailable,
+    Answer, Bucket, Changes, Cursor, Fetch, HandleTaken, Loaded, Member, NewSession, Parcel, Part, Place,
+    Removed, Replaced, Store, Taken, Touch, Transition, Unavailable,
 };
 
 use dial::{Patience, Transport};
@@ -327,6 +327,28 @@ impl Store for RedisStore {
             let give_back = self.scripts.give_back(&key, bucket, place, now);
             let _: bool = self.topology.run(&key, Order::ScriptOnce(&give_back), patience).await?;
             Ok(())
+        }))
+    }
+
+    fn deposit<'a>(&'a self, parcel: &'a Parcel<'a>) -> Answer<'a, ()> {
+        let key = self.keys.parcel(parcel.name);
+        let patience = self.topology.patience(&key);
+        Box::pin(in_time(patience, async move {
+            let mut set = cmd("SET");
+            set.arg(&key).arg(parcel.content).arg("PXAT").arg(parcel.until.millis());
+            Ok(self.topology.run(&key, Order::Command(&set), patience).await?)
+        }))
+    }
+
+    fn fetch<'a>(&'a self, name: &'a Handle, how: Fetch) -> Answer<'a, Option<Vec<u8>>> {
+        let key = self.keys.parcel(name);
+        let patience = self.topology.patience(&key);
+        Box::pin(in_time(patience, async move {
+            let mut get = cmd(match how {
+                Fetch::Look => "GET",
+                Fetch::Collect => "GETDEL",
+            });
+            Ok(self.topology.run(&key, Order::Once(get.arg(&key)), patience).await?)
         }))
     }
 
