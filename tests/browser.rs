@@ -7,6 +7,7 @@ mod pages;
 mod redirects;
 mod sockets;
 mod walkthroughs;
+mod way_back;
 
 use serde_json::{Value, json};
 

@@ -51,6 +51,7 @@ mod support;
 mod systemd;
 mod tls;
 mod traffic;
+mod unsent;
 mod upstream_blame;
 mod upstream_faults;
 mod upstream_health;

@@ -18,7 +18,9 @@ use crate::gateway::{self, CookieGuard, Gateway, Routes};
 use crate::http::HeadLimits;
 use crate::pages::Pages;
 use crate::policy::{ClearSiteData, CookiePolicy, CrossSite, OwnCookies, ResponseHeaders, StrictTransport};
-use crate::session::{Directory, FormTokens, KnownBrowsers, Sessions, Toucher, Watchman};
+use crate::session::{
+    Directory, FormTokens, KnownBrowsers, Sessions, Toucher, UnsentForms, UnsentParts, Watchman,
+};
 use crate::telemetry::{AccessLog, Audit, Event, Facts};
 use crate::upstream::{self, BodyLimits, IdentityWriter, Upstreams};
 
@@ -68,6 +70,8 @@ impl Site {
         let users = config.auth.local.as_ref().map(|local| local_users(local, config)).transpose()?;
         let pages = Arc::new(Pages::new(&config.server.prefix, &config.login).map_err(StartError::Pages)?);
         let upstreams = Arc::new(upstreams(config, lasting, &sessions, Arc::clone(&cookies), before)?);
+        let browsers = Arc::new(KnownBrowsers::new(&secrets, clock.clone(), *random));
+        let unsent = unsent_forms(config, &secrets, lasting, &browsers);
         let endpoints = Endpoints::new(endpoints::Parts {
             prefix: config.server.prefix.clone(),
             default_redirect: config.login.default_redirect.clone(),
@@ -76,7 +80,8 @@ impl Site {
             forms: FormTokens::new(&secrets, clock.clone(), *random),
             users: users.clone(),
             attempts: Attempts::new(&config.login, &secrets, Arc::clone(&lasting.store), clock.clone()),
-            browsers: known_browsers(config, &secrets, &lasting.world),
+            browsers,
+            unsent: unsent.clone(),
             pages: Arc::clone(&pages),
             clock: clock.clone(),
             clear_site_data: ClearSiteData::new(&config.session.clear_site_data),
@@ -87,6 +92,7 @@ impl Site {
             routes: Routes::new(&config.routes),
             endpoints,
             sessions,
+            unsent,
             upstreams: Arc::clone(&upstreams),
             cookies: CookieGuard {
                 policy: cookies,
@@ -185,9 +191,17 @@ fn local_users(local: &LocalAuth, config: &Config) -> Result<Arc<LocalUsers>, St
     Ok(Arc::new(users))
 }
 
-fn known_browsers(config: &Config, secrets: &Secrets, world: &World) -> Option<KnownBrowsers> {
-    config.login.attempts_per_user?;
-    Some(KnownBrowsers::new(secrets, world.clock.clone(), world.random))
+fn unsent_forms(
+    config: &Config,
+    secrets: &Secrets,
+    lasting: &Lasting,
+    browsers: &Arc<KnownBrowsers>,
+) -> Option<Arc<UnsentForms>> {
+    let most_bytes = Some(config.csrf.keep_body).filter(|bytes| *bytes > 0)?;
+    let World { clock, random, .. } = &lasting.world;
+    let (store, browsers) = (Arc::clone(&lasting.store), Arc::clone(browsers));
+    let parts = UnsentParts { store, browsers, most_bytes, clock: clock.clone(), random: *random };
+    Some(Arc::new(UnsentForms::new(secrets, parts)))
 }
 
 fn access_log(config: &Config, world: &World) -> AccessLog {

@@ -35,7 +35,7 @@ pub struct Attempts {
 pub struct Attempt<'a> {
     /// Where it comes from.
     pub client: IpAddr,
-    /// As whom: [`account_named`] by what was typed.
+    /// As whom, folded: however a name is spelled, there is one to count for.
     pub account: &'a Account,
     /// From which browser, where that account has logged in from it before.
     pub browser: Option<&'a KnownBrowser>,
@@ -60,16 +60,6 @@ pub enum NotAdmitted {
     /// Nobody can count.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-}
-
-/// The account that somebody means who typed `name`: however it is spelled, there is one to count for. Who it is that
-/// logs in is decided by the name as it was typed.
-pub fn account_named(name: &str) -> Account {
-    // To lower case by way of upper case, for letters that have several lower ones; each by itself, so that none
-    // depends on where it stands.
-    let lower = name.trim().chars().flat_map(char::to_lowercase);
-    let folded: String = lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
-    Account::local(&folded)
 }
 
 impl Attempts {
@@ -140,23 +130,6 @@ fn network(address: IpAddr) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_one_account_however_it_is_spelled() {
-        for (name, others) in [
-            ("alice", &["Alice", "ALICE", " alice", "alice\u{a0}", "\talice\r\n"][..]),
-            ("käthe", &["KÄTHE", "Käthe\u{2003}"]),
-            ("straße", &["STRASSE", "strasse", "STRAẞE"]),
-            ("σοφός", &["ΣΟΦΌΣ", "σοφόσ"]),
-            ("kelvin", &["\u{212a}elvin"]),
-        ] {
-            for other in others {
-                assert_eq!(account_named(name), account_named(other), "{other:?}");
-            }
-        }
-        assert_ne!(account_named("alice"), account_named("al ice"));
-        assert_ne!(account_named("käthe"), account_named("kathe"));
-    }
 
     #[test]
     fn a_client_is_an_ipv4_address_or_an_ipv6_64() {

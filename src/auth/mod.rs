@@ -5,7 +5,7 @@ mod attempts;
 mod local;
 mod password;
 
-pub use attempts::{Admission, Attempt, Attempts, NotAdmitted, account_named};
+pub use attempts::{Admission, Attempt, Attempts, NotAdmitted};
 #[cfg(any(test, fuzzing))]
 pub use local::fuzzing;
 pub use local::{Details, EditError, Listed, LocalUsers, UsersEditor, UsersFileError};

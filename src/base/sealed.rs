@@ -17,12 +17,15 @@ use super::secret::Secret;
 pub enum SealPurpose {
     /// The id that takes an older one's place, for whoever bears the older one.
     NextSessionId,
+    /// A form that met an ended session, for the browser that sent it.
+    UnsentForm,
 }
 
 impl SealPurpose {
     const fn name(self) -> &'static str {
         match self {
             Self::NextSessionId => "next-session-id",
+            Self::UnsentForm => "unsent-form",
         }
     }
 }

@@ -24,6 +24,12 @@ pub enum Purpose {
     Record,
     /// The cookie by which a browser is known again.
     BrowserCookie,
+    /// Whose a known browser is.
+    BrowserOwner,
+    /// The cookie by which a browser comes for a form that met an ended session.
+    UnsentCookie,
+    /// What stands for such a form when it is sent after all.
+    UnsentForm,
     /// The names of the buckets in which attempts to log in are counted.
     LoginAttempts,
 }
@@ -37,6 +43,9 @@ impl Purpose {
             Self::SessionForm => "session-form",
             Self::Record => "record",
             Self::BrowserCookie => "browser-cookie",
+            Self::BrowserOwner => "browser-owner",
+            Self::UnsentCookie => "unsent-cookie",
+            Self::UnsentForm => "unsent-form",
             Self::LoginAttempts => "login-attempts",
         }
     }

@@ -5,11 +5,18 @@ use super::policy_mode::POLICY_MODES;
 use super::reader::{Complaint, Section, Value, kind};
 use crate::http::Origin;
 
+/// The largest body that may be kept; a store's memory pays for it.
+const MOST_KEPT: u64 = 1 << 20;
+
+const USUALLY_KEPT: u64 = 64 << 10;
+
 /// What becomes of a request that another site's page sent and that may change something.
 #[derive(Clone, Debug)]
 pub struct Csrf {
     /// For routes that say nothing else.
     pub mode: PolicyMode,
+    /// The largest body, in bytes, that is kept of a form which met an ended session; zero: none is.
+    pub keep_body: u64,
     /// Places whose pages may send what they like.
     pub trusted_origins: Vec<Origin>,
 }
@@ -17,6 +24,7 @@ pub struct Csrf {
 pub(super) fn read(section: &mut Section<'_>) -> Csrf {
     Csrf {
         mode: section.value("mode", kind::one_of(&POLICY_MODES), PolicyMode::Enforce),
+        keep_body: section.value("keep_body", kind::size(0..=MOST_KEPT), USUALLY_KEPT),
         trusted_origins: section.list("trusted_origins", origin, Vec::new()),
     }
 }
@@ -47,6 +55,15 @@ mod tests {
         let (csrf, _) = outcome("", read).unwrap();
         assert_eq!(csrf.mode, PolicyMode::Enforce);
         assert!(csrf.trusted_origins.is_empty());
+        assert_eq!(csrf.keep_body, 65_536);
+    }
+
+    #[test]
+    fn as_much_is_kept_of_a_form_as_is_said_or_nothing() {
+        let kept = |text: &str| outcome(text, read).map(|(csrf, _)| csrf.keep_body);
+        assert_eq!(kept("keep_body = \"0B\""), Ok(0));
+        assert_eq!(kept("keep_body = \"1MiB\""), Ok(1 << 20));
+        assert!(kept("keep_body = \"2MiB\"").unwrap_err()[0].contains("keep_body"));
     }
 
     #[test]

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use http::{HeaderMap, Request};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use url::form_urlencoded;
 
 use super::{Parts, Refusal};
 use crate::base::secret::Secret;
-use crate::http::{Problem, Provenance, RequestContext, provenance};
+use crate::http::{Problem, Provenance, RequestContext, provenance, read_whole};
 
 /// The largest form.
-const MOST_BYTES: usize = 16 * 1024;
+const MOST_BYTES: u64 = 16 * 1024;
 
 /// The most fields; ours have five.
 const MOST_FIELDS: usize = 32;
@@ -49,13 +48,7 @@ impl Parts {
 impl Form {
     /// Reads the whole body.
     async fn read(body: Incoming) -> Result<Self, Problem> {
-        let collected = Limited::new(body, MOST_BYTES).collect();
-        let body = match tokio::time::timeout(PATIENCE, collected).await {
-            Err(_) => return Err(Problem::RequestTimeout),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Problem::TooLarge),
-            Ok(Err(_)) => return Err(Problem::BadRequest),
-            Ok(Ok(body)) => Secret::new(body.to_bytes().to_vec()),
-        };
+        let body = Secret::new(read_whole(body, MOST_BYTES, PATIENCE).await?.to_vec());
         Self::parse(body.expose())
     }
 

@@ -6,10 +6,10 @@ use hyper::body::Incoming;
 use url::form_urlencoded;
 
 use super::form::{Form, Sent};
-use super::{Parts, Refusal, see_other};
-use crate::auth::{Attempt, account_named};
+use super::{Parts, Refusal};
+use crate::auth::Attempt;
 use crate::base::handle::Handle;
-use crate::base::identity::Identity;
+use crate::base::identity::{Account, Identity};
 use crate::http::{Body, Problem, RequestContext};
 use crate::pages::{LoginPage, LoginProblem, RememberBox};
 use crate::policy::ReturnTo;
@@ -44,9 +44,9 @@ impl Parts {
         };
         match self.sessions.find(context, headers).await {
             Ok(Finding::Session(_)) if !wishes.again => {
-                Ok(see_other(&self.destination(wishes.return_to.as_deref().unwrap_or(""))))
+                Ok(self.after_login(context, headers, page.return_to))
             }
-            Ok(Finding::Nobody(NoSession::BadCookie)) => {
+            Ok(Finding::Nobody(NoSession::BadCookie | NoSession::Ended(_))) => {
                 let mut response = self.form(context, headers, page, StatusCode::OK);
                 add_cookies(&mut response, self.sessions.cookie().clear());
                 Ok(response)
@@ -67,8 +67,8 @@ impl Parts {
             let _ = self.refuse_foreign(context, "token");
             return Ok(self.again(context, &headers, &form, LoginProblem::Expired));
         }
-        let account = account_named(form.field("username"));
-        let browser = self.browsers.as_ref().and_then(|known| known.find(context, &headers, &account));
+        let account = Account::local(form.field("username")).folded();
+        let browser = self.browsers.find(context, &headers, &account);
         let attempt = Attempt { client: context.client, account: &account, browser: browser.as_ref() };
         let identity = match self.prove(&attempt, &form).await {
             Ok(identity) => identity,
@@ -83,9 +83,9 @@ impl Parts {
             }
         };
         self.logged_in(context, &identity, begun.handle);
-        let mut response = see_other(&self.destination(form.field("return_to")));
-        let known = self.browsers.as_ref().map(|known| known.remember(context, &account, browser));
-        add_cookies(&mut response, [begun.set_cookie].into_iter().chain(known));
+        let mut response = self.after_login(context, &headers, form.field("return_to"));
+        let known = self.browsers.remember(context, &identity.account, browser);
+        add_cookies(&mut response, [begun.set_cookie, known]);
         Ok(response)
     }
 
@@ -174,7 +174,7 @@ impl Parts {
     }
 
     /// Where a login leads: to `wish` where that is an address on this host, else to the configured place.
-    fn destination(&self, wish: &str) -> String {
+    pub(super) fn destination(&self, wish: &str) -> String {
         let wish = ReturnTo::parse(wish, &self.prefix);
         wish.map_or_else(|| self.default_redirect.clone(), |address| address.as_str().to_owned())
     }

@@ -7,6 +7,7 @@ mod login;
 mod logout;
 mod revoke;
 mod session;
+mod unsent;
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::base::clock::Clock;
 use crate::http::{Body, PathPrefix, Problem, RequestContext, Target, redirect};
 use crate::pages::Pages;
 use crate::policy::ClearSiteData;
-use crate::session::{FormTokens, KnownBrowsers, Sessions};
+use crate::session::{FormTokens, KnownBrowsers, Sessions, UnsentForms};
 use crate::telemetry::{Audit, Metrics};
 
 /// The proxy's own pages.
@@ -45,8 +46,10 @@ pub struct Parts {
     pub users: Option<Arc<LocalUsers>>,
     /// How often somebody may try.
     pub attempts: Attempts,
-    /// Browsers that count by themselves; `None` where names are not counted.
-    pub browsers: Option<KnownBrowsers>,
+    /// Browsers that somebody has logged in from.
+    pub browsers: Arc<KnownBrowsers>,
+    /// Forms that met an ended session; `None` where they are not kept.
+    pub unsent: Option<Arc<UnsentForms>>,
     /// What people see.
     pub pages: Arc<Pages>,
     /// The time that pages tell.
@@ -70,6 +73,8 @@ pub enum Endpoint {
     Session,
     /// Ending some of them.
     Revoke,
+    /// A form that met an ended session, for its user.
+    Unsent,
     /// A stylesheet or an image, by its name.
     Asset(String),
     /// Nothing of ours; and nothing under the prefix goes upstream.
@@ -113,6 +118,7 @@ impl Endpoints {
             "/logout" => Endpoint::Logout,
             "/session" => Endpoint::Session,
             "/session/revoke" => Endpoint::Revoke,
+            "/unsent" => Endpoint::Unsent,
             _ => match path.strip_prefix("/assets/") {
                 Some(name) => Endpoint::Asset(name.to_owned()),
                 None => Endpoint::Unknown,
@@ -138,8 +144,10 @@ impl Endpoints {
             (Endpoint::Logout, "POST") => parts.log_out(context, request).await,
             (Endpoint::Session, "GET" | "HEAD") => parts.session(context, request.headers()).await,
             (Endpoint::Revoke, "POST") => parts.revoke(context, request).await,
+            (Endpoint::Unsent, "GET" | "HEAD") => parts.unsent_page(context, request.headers()).await,
+            (Endpoint::Unsent, "POST") => parts.discard_unsent(context, request).await,
             (Endpoint::Asset(name), "GET" | "HEAD") => parts.asset(&name),
-            (Endpoint::Login | Endpoint::Logout, _) => Err(Refusal::Method(&FORM_METHODS)),
+            (Endpoint::Login | Endpoint::Logout | Endpoint::Unsent, _) => Err(Refusal::Method(&FORM_METHODS)),
             (Endpoint::Session | Endpoint::Asset(_), _) => Err(Refusal::Method(&FORM_METHODS[..2])),
             (Endpoint::Revoke, _) => Err(Refusal::Method(&FORM_METHODS[2..])),
             (Endpoint::Unknown, _) => Err(Problem::NoRoute.into()),

@@ -9,6 +9,7 @@ mod panic;
 mod rejection;
 mod routes;
 mod set_cookies;
+mod unsent;
 mod walk;
 
 pub use entrance::{CurrentGateway, Entrance, Purpose};

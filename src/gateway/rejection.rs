@@ -1,6 +1,8 @@
 //! Why a request does not go upstream, and the answer that it gets instead.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::base::request_id::RequestId;
@@ -32,8 +34,13 @@ pub(super) enum Rejection {
     CrossSite(Sender),
     /// Too often; once more in so many seconds.
     TooManyRequests(u64),
-    /// Its sender has to log in at this address.
-    Login(String),
+    /// Its sender has to log in.
+    Login {
+        /// At this address.
+        location: String,
+        /// By which the browser comes for the form that it sent; `None` where none was kept.
+        cookie: Option<HeaderValue>,
+    },
     /// So it is, but the login page does not open in a frame.
     LoginOutsideFrame(String),
     /// The browser kept its cookies back because another site sent it here; the page navigates once more.
@@ -128,7 +135,14 @@ pub(super) fn answer_to(
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*seconds));
             response
         }
-        Rejection::Login(location) => redirect(StatusCode::SEE_OTHER, location),
+        Rejection::Login { location, cookie } => {
+            let mut response = redirect(StatusCode::SEE_OTHER, location);
+            if let Some(cookie) = cookie {
+                response.headers_mut().append(SET_COOKIE, cookie.clone());
+                response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
+            response
+        }
         Rejection::LoginOutsideFrame(location) => {
             pages.login_outside_frame(location).into_response(StatusCode::UNAUTHORIZED)
         }

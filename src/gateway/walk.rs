@@ -24,7 +24,7 @@ use crate::policy::{
     CrossSite, Decision, Permit, ResponseHeaders, ReturnTo, Route, StrictTransport, counts_as_use, decide,
     keep_private, login_location, vary_by_cookie,
 };
-use crate::session::{Finding, NoSession, Session, Sessions};
+use crate::session::{Finding, NoSession, Session, Sessions, UnsentForms};
 use crate::telemetry::{AccessLog, Audit, Event, Facts, Findings, Metrics};
 use crate::upstream::Upstreams;
 
@@ -54,6 +54,7 @@ pub struct Gateway {
     routes: Routes,
     endpoints: Endpoints,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) unsent: Option<Arc<UnsentForms>>,
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) cross_site: CrossSite,
     pub(super) findings: Findings,
@@ -73,6 +74,8 @@ pub struct Parts {
     pub endpoints: Endpoints,
     /// Who is who.
     pub sessions: Arc<Sessions>,
+    /// What keeps forms that met an ended session; `None`: nothing does.
+    pub unsent: Option<Arc<UnsentForms>>,
     /// The applications.
     pub upstreams: Arc<Upstreams>,
     /// Whose pages may have browsers send what changes something.
@@ -166,6 +169,7 @@ impl Gateway {
             routes: parts.routes,
             endpoints: parts.endpoints,
             sessions: parts.sessions,
+            unsent: parts.unsent,
             upstreams: parts.upstreams,
             cross_site: parts.cross_site,
             findings: parts.findings,
@@ -190,12 +194,16 @@ impl Gateway {
         let route = self.route(context)?;
         self.check_sender(route, context, request.headers())?;
         let visitor = self.visitor(route, context, request.headers()).await?;
-        let permit = self.permit(route, context, &visitor)?;
+        let permit = match self.permit(route, context, &visitor) {
+            Ok(permit) => permit,
+            Err(rejection) => return Err(self.keep_form(rejection, context, &visitor, request).await),
+        };
         if count_hop(&context.method, request.headers_mut())? == Destination::Here {
             return Ok(options_of(route).into());
         }
         let cookie = self.renewed_cookie(context, &visitor).await;
         let is_own_script = is_own_script(context, request.headers());
+        let request = self.sent_after_all(context, &permit, request).await?;
         let response = self.upstreams.forward(&permit, context, request).await?;
         let mut answered = self.harden(response, context, &permit).with_cookie(cookie);
         if let Some(seconds) = self.expires_in(route, context, &visitor).filter(|_| is_own_script) {
@@ -340,7 +348,9 @@ impl Gateway {
                 // The browser kept a strict cookie back; on a navigation of the page's own it will not.
                 Rejection::ComeAgain(context.target.path_and_query())
             }
-            (Unauthenticated::Auto | Unauthenticated::Redirect, _) => Rejection::Login(location),
+            (Unauthenticated::Auto | Unauthenticated::Redirect, _) => {
+                Rejection::Login { location, cookie: None }
+            }
         }
     }
 

@@ -13,6 +13,12 @@ pub const LOGIN_COOKIE: &str = "__Host-foregate-login";
 /// The proxy's cookie by which a browser is known that somebody logged in from.
 pub const BROWSER_COOKIE: &str = "__Host-foregate-browser";
 
+/// The proxy's cookie by which a browser comes for a form that met an ended session.
+pub const UNSENT_COOKIE: &str = "__Host-foregate-unsent";
+
+/// The proxy's cookies beside the session's, whose name is configured.
+pub const OWN: [&str; 3] = [LOGIN_COOKIE, BROWSER_COOKIE, UNSENT_COOKIE];
+
 /// The values of all cookies called exactly `name`, in the order they came.
 pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
     lines(headers).flat_map(pairs).filter_map(move |pair| {

@@ -33,6 +33,7 @@ pub mod testing;
 pub mod trailers;
 mod trusted_proxies;
 pub mod websocket;
+mod whole;
 
 pub use arrival::{Arrival, BadForwarding};
 pub use authority::{Authority, BadAuthority, Scheme};
@@ -54,3 +55,4 @@ pub use request_headers::{Cleansed, Underscores, cleanse};
 pub use set_cookie::{SameSite, SetCookie};
 pub use target::{BadTarget, PathPrefix, Target};
 pub use trusted_proxies::TrustedProxies;
+pub use whole::read_whole;

@@ -30,6 +30,8 @@ pub enum Problem {
     RequestTimeout,
     /// Too often within too short a time.
     TooManyRequests,
+    /// A form that was kept, and is no more.
+    FormGone,
     /// An expectation that nobody here can meet.
     ExpectationFailed,
     /// The host is none of ours.
@@ -58,7 +60,7 @@ pub enum Problem {
 
 impl Problem {
     /// The closed list.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::LoginRequired,
         Self::Forbidden,
         Self::CrossSite,
@@ -70,6 +72,7 @@ impl Problem {
         Self::HeadersTooLarge,
         Self::RequestTimeout,
         Self::TooManyRequests,
+        Self::FormGone,
         Self::ExpectationFailed,
         Self::UnknownHost,
         Self::Misdirected,
@@ -133,6 +136,7 @@ impl Problem {
             Self::TooManyRequests => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests")
             }
+            Self::FormGone => (StatusCode::GONE, "form-gone", "The form is kept no longer"),
             Self::ExpectationFailed => {
                 (StatusCode::EXPECTATION_FAILED, "expectation-failed", "The expectation cannot be met")
             }

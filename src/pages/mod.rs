@@ -16,6 +16,7 @@ mod session;
 mod templates;
 #[cfg(test)]
 mod testing;
+mod unsent;
 
 use minijinja::{Value, context};
 
@@ -23,8 +24,9 @@ pub use assets::{Asset, AssetKind};
 pub use demo::{DemoPage, Header};
 pub use fault::PagesError;
 pub use forms::{LoginPage, LoginProblem, LogoutPage, RememberBox};
-pub use page::{Framing, Page};
+pub use page::{Framing, Leads, Page};
 pub use session::{OwnSession, SessionPage};
+pub use unsent::{UNSENT_FIELD, UnsentPage};
 
 use crate::base::request_id::RequestId;
 use crate::config;
@@ -68,6 +70,13 @@ impl Pages {
         self.render(Template::Session, &session.values(), Framing::Refused)
     }
 
+    /// The offer to send a form after all; its target is an address on this host.
+    pub fn unsent(&self, unsent: &UnsentPage<'_>) -> Page {
+        debug_assert!(is_on_this_host(unsent.target), "{}", unsent.target);
+        let page = self.render(Template::Unsent, &unsent.values(), Framing::Refused);
+        Page { leads: Leads::Anywhere, ..page }
+    }
+
     /// What went wrong, and what to do about it.
     pub fn problem(&self, problem: Problem, id: RequestId, framing: Framing) -> Page {
         let values = problem::values(problem, &id.to_string(), &self.prefix, framing);
@@ -100,7 +109,7 @@ impl Pages {
     }
 
     fn render(&self, template: Template, values: &Value, framing: Framing) -> Page {
-        Page { html: self.templates.render(template, values), framing }
+        Page { html: self.templates.render(template, values), framing, leads: Leads::Here }
     }
 }
 
@@ -179,11 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn forms_go_where_they_came_from_or_end_sessions() {
+    fn forms_go_where_they_came_from_end_sessions_or_are_sent_after_all() {
         for (name, html) in all(HARMLESS) {
             for tag in tags(&html) {
                 let action = tag.attribute("action").or(tag.attribute("formaction"));
-                assert!(matches!(action, None | Some("/_foregate/session/revoke")), "{name}: {tag:?}");
+                assert!(
+                    matches!(action, None | Some("/_foregate/session/revoke" | "/HARMLESS")),
+                    "{name}: {tag:?}"
+                );
                 assert!(tag.name != "form" || tag.attribute("method") == Some("post"), "{name}");
             }
         }

@@ -17,6 +17,17 @@ pub struct Page {
     pub html: String,
     /// Whether it may stand in a frame.
     pub framing: Framing,
+    /// Where its forms may lead.
+    pub leads: Leads,
+}
+
+/// Where a page's forms may lead: browsers hold the redirects that answer them to it as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// Its forms are the proxy's, whose answers stay on this host.
+    Here,
+    /// An application answers, and may send the browser on to anywhere.
+    Anywhere,
 }
 
 /// Whether a page may stand in another's frame.
@@ -32,12 +43,16 @@ pub enum Framing {
 impl Page {
     /// The answer that carries it.
     pub fn into_response(self, status: StatusCode) -> Response<Body> {
-        let policy = match self.framing {
-            Framing::Refused => {
+        let policy = match (self.framing, self.leads) {
+            (Framing::Refused, Leads::Here) => {
                 "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
                  frame-ancestors 'none'"
             }
-            Framing::Allowed => {
+            (Framing::Refused, Leads::Anywhere) => {
+                "default-src 'none'; style-src 'self'; img-src 'self'; form-action *; base-uri 'none'; \
+                 frame-ancestors 'none'"
+            }
+            (Framing::Allowed, _) => {
                 "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'"
             }
         };
@@ -67,7 +82,7 @@ mod tests {
     use super::*;
 
     fn answer(framing: Framing) -> Response<Body> {
-        Page { html: String::new(), framing }.into_response(StatusCode::OK)
+        Page { html: String::new(), framing, leads: Leads::Here }.into_response(StatusCode::OK)
     }
 
     fn policy(response: &Response<Body>) -> Vec<&str> {

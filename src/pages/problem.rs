@@ -96,6 +96,7 @@ const fn heading(problem: Problem) -> &'static str {
         Problem::HeadersTooLarge => "Too much comes along",
         Problem::RequestTimeout => "That took too long",
         Problem::TooManyRequests => "Too many tries",
+        Problem::FormGone => "Nothing is left to send",
         Problem::UnknownHost => "Not this site",
         Problem::Misdirected => "Once more, please",
         Problem::StoreUnavailable | Problem::UpstreamDown => "Back in a moment",
@@ -130,6 +131,9 @@ const fn text(problem: Problem) -> &'static str {
         }
         Problem::RequestTimeout => "Your request did not arrive in time. Check the connection.",
         Problem::TooManyRequests => "Wait for a moment before the next one.",
+        Problem::FormGone => {
+            "What you had filled in was sent already, thrown away, or kept for too long. See whether it arrived before you fill it in again."
+        }
         Problem::ExpectationFailed => "What was sent expects something that this site does not do.",
         Problem::UnknownHost => "The site that you asked for is not served here. Check the address.",
         Problem::Misdirected => {
@@ -170,6 +174,7 @@ const fn action(problem: Problem) -> Option<Action> {
         Problem::CrossSite
         | Problem::BadRequest
         | Problem::NoRoute
+        | Problem::FormGone
         | Problem::MethodNotAllowed
         | Problem::UriTooLong => Some(Action::Home),
         Problem::TooLarge

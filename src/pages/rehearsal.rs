@@ -1,6 +1,7 @@
 //! Every page in every state: what the operator's templates are tried with before they are used.
 
 use std::path::Path;
+use std::time::Duration;
 
 use minijinja::{Environment, Value, context};
 
@@ -9,6 +10,7 @@ use super::forms::{LoginPage, LoginProblem, LogoutPage, RememberBox};
 use super::markup::{Tag, tags};
 use super::session::{OwnSession, SessionPage};
 use super::templates::{Template, misfit, render};
+use super::unsent::{UNSENT_FIELD, UnsentPage};
 use super::{Framing, problem};
 use crate::base::clock::Timestamp;
 use crate::http::Problem;
@@ -40,6 +42,9 @@ pub(super) fn scenes(text: &str, prefix: &str) -> Vec<Scene> {
     let mut scenes = logins(text);
     let somebody = LogoutPage { csrf_token: text, user: Some(text) };
     let nobody = LogoutPage { csrf_token: "", user: None };
+    let target = format!("/{text}");
+    let (left, token, return_to) = (Duration::from_secs(900), text, text);
+    let unsent = UnsentPage { target: &target, bytes: 1, left, token, csrf_token: text, return_to };
     let address = context! { address => format!("/{text}") };
     scenes.extend([
         Scene { fields: &["csrf_token"], ..Scene::new(Template::Logout, somebody.values()) },
@@ -48,6 +53,7 @@ pub(super) fn scenes(text: &str, prefix: &str) -> Vec<Scene> {
         Scene::new(Template::Continue, address),
         Scene::new(Template::Session, session(text, Some(text)).values()),
         Scene::new(Template::Session, session(text, None).values()),
+        Scene { fields: &[UNSENT_FIELD, "csrf_token"], ..Scene::new(Template::Unsent, unsent.values()) },
     ]);
     for problem in Problem::ALL {
         for framing in [Framing::Refused, Framing::Allowed] {

@@ -21,14 +21,23 @@ pub(super) enum Template {
     Login,
     Logout,
     Session,
+    Unsent,
     Problem,
     Frame,
     Continue,
 }
 
 impl Template {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Base, Self::Login, Self::Logout, Self::Session, Self::Problem, Self::Frame, Self::Continue];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Base,
+        Self::Login,
+        Self::Logout,
+        Self::Session,
+        Self::Unsent,
+        Self::Problem,
+        Self::Frame,
+        Self::Continue,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         self.parts().0
@@ -53,6 +62,7 @@ impl Template {
             Self::Login => ("login.html", include_str!("templates/login.html")),
             Self::Logout => ("logout.html", include_str!("templates/logout.html")),
             Self::Session => ("session.html", include_str!("templates/session.html")),
+            Self::Unsent => ("unsent.html", include_str!("templates/unsent.html")),
             Self::Problem => ("problem.html", include_str!("templates/problem.html")),
             Self::Frame => ("frame.html", include_str!("templates/frame.html")),
             Self::Continue => ("continue.html", include_str!("templates/continue.html")),
@@ -228,8 +238,7 @@ mod tests {
     #[test]
     fn a_folder_holds_templates_and_nothing_else() {
         let told = faults(&[("logn.html", ""), ("notes.txt", "")]);
-        let known =
-            "base.html, login.html, logout.html, session.html, problem.html, frame.html, continue.html";
+        let known = "base.html, login.html, logout.html, session.html, unsent.html, problem.html, frame.html, continue.html";
         assert_eq!(
             told,
             ["logn.html", "notes.txt"]

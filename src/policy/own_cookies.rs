@@ -2,23 +2,24 @@
 
 use http::HeaderMap;
 
-use crate::http::cookies::{self, BROWSER_COOKIE, LOGIN_COOKIE};
+use crate::http::cookies;
 
 /// The proxy's own cookies: they never go upstream, and an application cannot set them.
 #[derive(Clone, Debug)]
 pub struct OwnCookies {
-    names: [String; 3],
+    names: Vec<String>,
 }
 
 impl OwnCookies {
-    /// The session cookie of this name, and those of the login.
+    /// The session cookie of this name, and those beside it.
     pub fn new(session: &str) -> Self {
-        Self { names: [session, LOGIN_COOKIE, BROWSER_COOKIE].map(str::to_owned) }
+        Self { names: [session].into_iter().chain(cookies::OWN).map(str::to_owned).collect() }
     }
 
     /// Cuts them out of a request.
     pub fn cut(&self, headers: &mut HeaderMap) {
-        cookies::remove(headers, &self.names.each_ref().map(String::as_str));
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        cookies::remove(headers, &names);
     }
 
     /// Whether the value of a `Set-Cookie` line sets one of them, in any case, by its name or by what it is sent back as.
@@ -45,6 +46,7 @@ mod tests {
             " __Host-session =planted",
             "__host-foregate-LOGIN=planted",
             "__host-foregate-BROWSER=planted",
+            "__host-foregate-UNSENT=planted",
             "=__Host-session=planted",
             "__Host-session",
         ] {

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use ::cookie::{Cookie, SameSite};
+use ::cookie::SameSite;
 use http::{HeaderMap, HeaderValue};
 
 use super::account_key;
 use super::carried::COOKIES_CHECKED;
+use super::own_cookie::OwnCookie;
 use super::value::{Id, SignedValues};
 use crate::base::clock::Clock;
 use crate::base::identity::Account;
 use crate::base::random::Random;
-use crate::base::secret::Secret;
+use crate::base::secret::{Secret, same_bytes};
 use crate::base::signed::{Purpose, Secrets, Signer};
 use crate::http::RequestContext;
 use crate::http::cookies::{self, BROWSER_COOKIE};
@@ -19,22 +20,30 @@ use crate::http::cookies::{self, BROWSER_COOKIE};
 /// How long a browser is known after a login: half a year.
 const LIFE: Duration = Duration::from_secs(180 * 86_400);
 
-/// Knows browsers again. A cookie is good for one account on one host, and for nothing but a bucket of attempts.
+/// A cookie's id has two halves: the browser's own, and one that tells apart whose names differ in their spelling alone.
+const HALF: usize = 16;
+
+/// `Strict`: only our own form needs it, and that is posted from our own page.
+const COOKIE: OwnCookie = OwnCookie { name: BROWSER_COOKIE, same_site: SameSite::Strict, life: LIFE };
+
+/// Knows browsers again. A cookie is good for one account on one host: for a bucket of attempts, and for
+/// what was kept for its user. It logs nobody in.
 #[derive(Debug)]
 pub struct KnownBrowsers {
     values: SignedValues,
+    owners: Signer,
     clock: Clock,
     random: Random,
 }
 
 /// A browser that its account logged in from before.
 #[derive(Debug)]
-pub struct KnownBrowser(Id);
+pub struct KnownBrowser([u8; HALF]);
 
 impl KnownBrowser {
     /// What tells it from others.
     pub fn id(&self) -> &[u8] {
-        self.0.expose()
+        &self.0
     }
 }
 
@@ -42,7 +51,8 @@ impl KnownBrowsers {
     /// Cookies under keys of these `secrets`.
     pub fn new(secrets: &Secrets, clock: Clock, random: Random) -> Self {
         let signer = Signer::derive(secrets, Purpose::BrowserCookie);
-        Self { values: SignedValues::new(signer, BROWSER_COOKIE.to_owned(), LIFE), clock, random }
+        let owners = Signer::derive(secrets, Purpose::BrowserOwner);
+        Self { values: SignedValues::new(signer, BROWSER_COOKIE.to_owned(), LIFE), owners, clock, random }
     }
 
     /// The browser that the request comes from, where `account` logged in from it.
@@ -56,7 +66,13 @@ impl KnownBrowsers {
         cookies::values(headers, BROWSER_COOKIE)
             .take(COOKIES_CHECKED)
             .find_map(|value| self.values.read(value, &scope, now).ok())
-            .map(|vouched| KnownBrowser(vouched.id))
+            .map(|vouched| KnownBrowser(*vouched.id.expose().first_chunk().expect("an id has 32 bytes")))
+    }
+
+    /// Whether `value` was such a browser's cookie for `account` on the request's host.
+    pub(super) fn vouches(&self, request: &RequestContext, value: &[u8], account: &Account) -> bool {
+        let vouched = self.values.read(value, &scope(request, account), self.clock.now());
+        vouched.is_ok_and(|vouched| same_bytes(&vouched.id.expose()[HALF..], &self.owner(account)))
     }
 
     /// The cookie by which the browser is known from now on. It stays the browser that it is where it is known
@@ -67,26 +83,22 @@ impl KnownBrowsers {
         account: &Account,
         known: Option<KnownBrowser>,
     ) -> HeaderValue {
-        let id = known.map_or_else(|| Secret::new(self.random.bytes()), |browser| browser.0);
-        set_cookie(&self.values.issue(&id, &scope(request, account), self.clock.now()))
+        let browser: [u8; HALF] = known.map_or_else(|| self.random.bytes(), |browser| browser.0);
+        let mut id = [0; 2 * HALF];
+        id[..HALF].copy_from_slice(&browser);
+        id[HALF..].copy_from_slice(&self.owner(account));
+        let id: Id = Secret::new(id);
+        COOKIE.set(&self.values.issue(&id, &scope(request, account), self.clock.now()))
+    }
+
+    fn owner(&self, account: &Account) -> [u8; HALF] {
+        let tag = self.owners.tag(&[account_key(account).as_bytes()]);
+        *tag.first_chunk().expect("a tag has 32 bytes")
     }
 }
 
-/// What a value is signed for. The account's key has a fixed length, so that no two scopes read alike.
+/// What a value is signed for: for whoever may have been meant. The account's key has a fixed length, so that no two
+/// scopes read alike.
 fn scope(request: &RequestContext, account: &Account) -> String {
-    format!("{}@{}", account_key(account), request.authority.host())
-}
-
-/// `Strict`: only our own form needs it, and that is posted from our own page.
-fn set_cookie(value: &Secret<String>) -> HeaderValue {
-    let cookie = Cookie::build((BROWSER_COOKIE, value.expose().as_str()))
-        .path("/")
-        .secure(true)
-        .http_only(true)
-        .same_site(SameSite::Strict)
-        .max_age(time::Duration::try_from(LIFE).expect("half a year is a duration"))
-        .build();
-    let mut value = HeaderValue::from_str(&cookie.to_string()).expect("the value is base64url");
-    value.set_sensitive(true);
-    value
+    format!("{}@{}", account_key(&account.folded()), request.authority.host())
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use ::cookie::{Cookie, SameSite};
+use ::cookie::SameSite;
 use http::{HeaderMap, HeaderValue};
 
 use super::carried::COOKIES_CHECKED;
+use super::own_cookie::OwnCookie;
 use super::value::{Id, SignedValues};
 use crate::base::base64url;
 use crate::base::clock::Clock;
@@ -16,7 +17,9 @@ use crate::base::signed::{Purpose, Secrets, Signer};
 use crate::http::RequestContext;
 use crate::http::cookies::{self, LOGIN_COOKIE};
 
-const LOGIN_COOKIE_LIFE: Duration = Duration::from_secs(3_600);
+/// `Lax`, so that a login page reached from another site finds the binding of the tab beside it.
+const COOKIE: OwnCookie =
+    OwnCookie { name: LOGIN_COOKIE, same_site: SameSite::Lax, life: Duration::from_secs(3_600) };
 
 /// Makes and checks the tokens.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ impl FormTokens {
     pub fn new(secrets: &Secrets, clock: Clock, random: Random) -> Self {
         let login_cookie = Signer::derive(secrets, Purpose::LoginCookie);
         Self {
-            login_cookies: SignedValues::new(login_cookie, LOGIN_COOKIE.to_owned(), LOGIN_COOKIE_LIFE),
+            login_cookies: SignedValues::new(login_cookie, LOGIN_COOKIE.to_owned(), COOKIE.life),
             login_forms: Signer::derive(secrets, Purpose::LoginForm),
             session_forms: Signer::derive(secrets, Purpose::SessionForm),
             clock,
@@ -56,7 +59,7 @@ impl FormTokens {
         }
         let nonce = Secret::new(self.random.bytes());
         let value = self.login_cookies.issue(&nonce, request.authority.host(), self.clock.now());
-        FormBinding { nonce, set_cookie: Some(login_cookie(&value)) }
+        FormBinding { nonce, set_cookie: Some(COOKIE.set(&value)) }
     }
 
     /// The token for a login form under this binding.
@@ -103,16 +106,4 @@ fn login_fields<'a>(request: &'a RequestContext, nonce: &'a Id) -> [&'a [u8]; 2]
 
 fn session_fields<'a>(request: &'a RequestContext, handle: &'a str) -> [&'a [u8]; 2] {
     [request.authority.host().as_bytes(), handle.as_bytes()]
-}
-
-/// `Lax`, so that a login page reached from another site finds the binding of the tab beside it.
-fn login_cookie(value: &Secret<String>) -> HeaderValue {
-    let cookie = Cookie::build((LOGIN_COOKIE, value.expose().as_str()))
-        .path("/")
-        .secure(true)
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .max_age(time::Duration::seconds(3_600))
-        .build();
-    HeaderValue::from_str(&cookie.to_string()).expect("the value is base64url")
 }

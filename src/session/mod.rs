@@ -19,6 +19,7 @@ mod live;
 mod lookup;
 mod memory;
 mod opened;
+mod own_cookie;
 mod record;
 mod report;
 mod rotation;
@@ -26,6 +27,7 @@ mod sessions;
 #[cfg(test)]
 pub mod testing;
 mod touch;
+mod unsent;
 mod value;
 mod watchman;
 
@@ -45,6 +47,7 @@ pub use memory::SessionMemory;
 pub use report::Report;
 pub use sessions::{Finding, Found, NoSession, Sessions, Surroundings};
 pub use touch::Toucher;
+pub use unsent::{UnsentForm, UnsentForms, UnsentParts};
 pub use watchman::Watchman;
 
 use crate::base::base64url;

@@ -95,8 +95,10 @@ pub struct Found {
 pub enum NoSession {
     /// It brought no cookie of the name.
     NoCookie,
-    /// It brought one that is not, or no longer, any good.
+    /// It brought one that is no good.
     BadCookie,
+    /// It brought one that is ours, of a session that is over, or of none that counts.
+    Ended(Handle),
 }
 
 impl Sessions {
@@ -175,7 +177,7 @@ impl Sessions {
                 Finding::Session(found)
             }
             (CookieVerdict::Absent, _) => Finding::Nobody(NoSession::NoCookie),
-            (_, _) => Finding::Nobody(NoSession::BadCookie),
+            (_, _) => Finding::Nobody(looked_up.ended.map_or(NoSession::BadCookie, NoSession::Ended)),
         })
     }
 
@@ -268,8 +270,9 @@ impl Sessions {
         let carried = self.read_cookies(request, headers);
         if carried.presented.is_empty() {
             let verdict = carried.faults.first().map_or(CookieVerdict::Absent, |fault| verdict_of(*fault));
-            return Ok(LookedUp { verdict, alive: Vec::new() });
+            return Ok(LookedUp { verdict, alive: Vec::new(), ended: None });
         }
+        let first = carried.presented[0].id.handle();
         let mut alive: Vec<Found> = Vec::new();
         for presented in carried.presented {
             let Some(found) = self.bearer(request, presented).await? else { continue };
@@ -294,7 +297,8 @@ impl Sessions {
                 CookieVerdict::Ended
             }
         };
-        Ok(LookedUp { verdict, alive })
+        let ended = alive.is_empty().then_some(first);
+        Ok(LookedUp { verdict, alive, ended })
     }
 
     /// The session that the id gives its bearer; `None` where it gives none.
@@ -367,6 +371,8 @@ pub(super) enum Bounds {
 pub(super) struct LookedUp {
     pub(super) verdict: CookieVerdict,
     pub(super) alive: Vec<Found>,
+    /// What its cookies vouch for, where nothing of that is alive.
+    pub(super) ended: Option<Handle>,
 }
 
 fn verdict_of(fault: ValueFault) -> CookieVerdict {

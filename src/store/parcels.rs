@@ -92,7 +92,7 @@ mod tests {
     fn a_parcel_is_gone_at_its_time() {
         let parcels = Parcels::default();
         deposit(&parcels, 1, b"one", NOW).unwrap();
-        let last = NOW.plus(MINUTE - Duration::from_millis(1));
+        let last = NOW.plus(MINUTE).minus(Duration::from_millis(1));
         assert_eq!(fetch(&parcels, 1, Fetch::Look, last).as_deref(), Some(b"one".as_slice()));
         assert_eq!(fetch(&parcels, 1, Fetch::Collect, NOW.plus(MINUTE)), None);
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 use super::bonds::Bonds;
@@ -19,6 +18,7 @@ use super::intake::{BodyLimits, Verdict};
 use super::pool::Pool;
 use super::progress::Progress;
 use super::request::{self, Rewriter};
+use super::request_body::RequestBody;
 use super::riding::{Length, Riding};
 use super::servers::Servers;
 use super::tunnel::Tunnels;
@@ -111,7 +111,7 @@ impl Upstreams {
         &self,
         permit: &Permit,
         request: &RequestContext,
-        mut incoming: Request<Incoming>,
+        mut incoming: Request<RequestBody>,
     ) -> Result<Response<Body>, ForwardError> {
         let client = hyper::upgrade::on(&mut incoming);
         let bonds: Bonds = incoming.extensions().get().map(Belongings::of).unwrap_or_default();
@@ -257,6 +257,6 @@ impl Upstream {
 /// What came in.
 struct Incomings {
     headers: HeaderMap,
-    body: Incoming,
+    body: RequestBody,
     limits: BodyLimits,
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use super::progress::Upload;
+use super::request_body::RequestBody;
 use crate::http::BodyError;
 
 /// How much of a body is taken, and how slowly.
@@ -42,7 +42,7 @@ pub(super) type Verdict = Arc<OnceLock<BodyFault>>;
 
 /// A body under its limits. Its trailers stay behind, since a header may hide among them.
 pub(super) struct Intake {
-    body: Incoming,
+    body: RequestBody,
     limits: BodyLimits,
     silence: Option<Pin<Box<Sleep>>>,
     verdict: Verdict,
@@ -52,7 +52,7 @@ pub(super) struct Intake {
 impl Intake {
     /// Refuses at once what says itself that it is too large.
     pub(super) fn new(
-        body: Incoming,
+        body: RequestBody,
         limits: BodyLimits,
         verdict: Verdict,
         upload: Upload,
@@ -99,7 +99,7 @@ impl HttpBody for Intake {
             Poll::Ready(Some(Err(error))) => {
                 // Whatever comes of it upstream, no server is to blame.
                 let _ = self.verdict.set(BodyFault::BrokenOff);
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 self.upload.came();

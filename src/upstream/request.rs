@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::identity::{IdentityWriter, UnfitForHeader};
 use super::intake::{BodyFault, BodyLimits, Intake, Verdict};
 use super::progress::Progress;
+use super::request_body::RequestBody;
 use crate::base::secret::Secret;
 use crate::config::{HostHeader, ServerUrl};
 use crate::http::{Body, Cleansed, Intent, RequestContext, Way, cleanse, forwarding, hop_by_hop};
@@ -112,7 +112,7 @@ fn uri(request: &RequestContext, permit: &Permit) -> Uri {
 
 /// The body on its way upstream.
 pub(super) fn body(
-    incoming: Incoming,
+    incoming: RequestBody,
     limits: BodyLimits,
     progress: &Progress,
     verdict: &Verdict,

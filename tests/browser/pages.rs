@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use foregate::config::Environment;
 use serde_json::Value;
@@ -24,9 +25,8 @@ const NARROW: [u32; 3] = [640, 320, 180];
 /// One more than `login.attempts_per_user` has usually.
 const TRIES: usize = 6;
 
-/// A form of a page at another site.
-const POST_ELSEWHERE: &str =
-    "const form = document.createElement('form'); form.method = 'post'; form.action = 'URL';
+/// Sends a form, from whatever page is shown.
+const POST: &str = "const form = document.createElement('form'); form.method = 'post'; form.action = 'URL';
     document.body.append(form); form.submit()";
 
 /// What judges a page; null where nothing is wrong with it.
@@ -133,8 +133,15 @@ async fn look_at_every_page(scheme: Scheme) {
     sign_in(browser, ALICE).await;
     browser.arrives_at(&format!("{site}/")).await;
     browser.open(&format!("http://{}/", upstream.address())).await;
-    browser.evaluate(&POST_ELSEWHERE.replace("URL", &format!("{site}/app"))).await;
+    browser.evaluate(&POST.replace("URL", &format!("{site}/app"))).await;
     eye.looks_at("cross-site", "Sent from another site").await;
+    browser.open(&format!("{site}/app")).await;
+    proxy.clock.advance(Duration::from_secs(2 * 86_400));
+    browser.evaluate(&POST.replace("URL", &format!("{site}/app?draft=7"))).await;
+    browser.arrives_at(&format!("{site}/_foregate/login")).await;
+    sign_in(browser, ALICE).await;
+    browser.says("h1", "Send it after all?").await;
+    eye.looks_at("unsent", "Send it after all?").await;
     redis.kill();
     eye.sees("unavailable", &format!("{site}/app"), "Back in a moment").await;
     proxy.stopped().await;

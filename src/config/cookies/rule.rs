@@ -7,7 +7,7 @@ use super::super::route::{self, HostPattern};
 use super::super::session::{SAME_SITE, SessionCookie};
 use super::{Cookies, NamePattern, pattern};
 use crate::http::SameSite;
-use crate::http::cookies::LOGIN_COOKIE;
+use crate::http::cookies::OWN;
 use crate::http::set_cookie::{HOST_PREFIX, has_prefix};
 
 /// The first whose name and host fit says for a cookie what it says, and no more.
@@ -106,9 +106,9 @@ fn check_prefix(section: &Section<'_>, rule: &CookieRule, cookies: &Cookies, own
     }
     let NamePattern::Exact(name) = &rule.name else { return };
     let sent = format!("{HOST_PREFIX}{name}");
-    let is_login = sent.eq_ignore_ascii_case(LOGIN_COOKIE);
-    if is_login || sent.eq_ignore_ascii_case(&own.name) {
-        let remedy = if is_login {
+    let is_fixed = OWN.iter().any(|own| sent.eq_ignore_ascii_case(own));
+    if is_fixed || sent.eq_ignore_ascii_case(&own.name) {
+        let remedy = if is_fixed {
             "leave host_prefix out"
         } else {
             "leave host_prefix out, or change session.cookie.name"

@@ -5,7 +5,7 @@ use super::super::context::Context;
 use super::super::host;
 use super::super::reader::{Complaint, Section, kind};
 use crate::http::SameSite;
-use crate::http::cookies::{BROWSER_COOKIE, LOGIN_COOKIE};
+use crate::http::cookies;
 
 /// The session cookie's attributes (RFC 6265bis).
 #[derive(Clone, Debug)]
@@ -78,8 +78,8 @@ fn check_name(section: &Section<'_>, cookie: &SessionCookie) {
         let remedy = "set secure = true, or write name = \"auto\"";
         section.error("name", "begins with __Secure-, which needs secure", remedy);
     }
-    if [LOGIN_COOKIE, BROWSER_COOKIE].iter().any(|own| cookie.name.eq_ignore_ascii_case(own)) {
-        section.error("name", "is the name of the login form's cookie", "write another, or \"auto\"");
+    if cookies::OWN.iter().any(|own| cookie.name.eq_ignore_ascii_case(own)) {
+        section.error("name", "is the name of another of the proxy's cookies", "write another, or \"auto\"");
     }
 }
 
