@@ -1,5 +1,8 @@
 //! A request walks through: what every answer says, and who gets which.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::support::client::{Jar, parse};
 use crate::support::proxy::{ALICE, BOB, HOST, proxy};
 use crate::support::upstream::{Upstream, answer, upstream};
@@ -13,8 +16,7 @@ async fn http_is_sent_on_to_https_on_the_same_host_and_address() {
     let plain = |host: &'static str, target: &'static str| {
         let address = proxy.http;
         async move {
-            use tokio::io::{AsyncReadExt, AsyncWriteExt};
-            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let mut stream = TcpStream::connect(address).await.unwrap();
             let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut text = String::new();
@@ -374,4 +376,49 @@ async fn a_client_that_goes_away_is_logged_and_long_names_are_cut() {
     proxy.client().raw(long).await;
     let lines = proxy.access_log();
     assert!(lines.lines().all(|line| line.len() < 4_000) && !lines.contains('\u{9b}'), "{lines}");
+}
+
+#[tokio::test]
+async fn an_application_that_sends_users_to_the_login_in_a_circle_is_told_of() {
+    let to_login = |place: &str| format!("/_foregate/login?return_to={place}");
+    let upstream =
+        Upstream::answering(|_| answer("302 Found", &[("Location", "/_foregate/login")], "")).await;
+    let proxy = proxy(&upstream).start();
+    let (client, alice) = (proxy.client(), proxy.logged_in(ALICE).await);
+    for _ in 0..6 {
+        assert_eq!(client.visit(&to_login("/a"), &alice).await.status, 303);
+    }
+    let circle = client.visit(&to_login("/a"), &alice).await;
+    assert_eq!(circle.status, 508, "{circle:#?}");
+    assert!(circle.body.contains("It goes round in a circle") && circle.body.contains("login?again=1"));
+    assert_eq!(client.visit(&to_login("/b"), &alice).await.status, 303, "another tab");
+    proxy.clock.advance(std::time::Duration::from_secs(10));
+    assert_eq!(client.visit(&to_login("/a"), &alice).await.status, 303, "somebody who comes later");
+}
+
+#[tokio::test]
+async fn what_a_proxy_before_this_one_passes_on_by_http_does_not_go_round_for_ever() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).start();
+    let ask = async |path: &str, headers: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n{headers}\r\n");
+        let mut stream = TcpStream::connect(proxy.http).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        parse(&answer)
+    };
+    let said = "X-Forwarded-Proto: https\r\nAccept: text/html\r\n";
+    for _ in 0..8 {
+        assert_eq!(ask("/a", said).await.status, 308);
+    }
+    let circle = ask("/a", said).await;
+    assert_eq!(circle.status, 508, "{circle:#?}");
+    assert!(circle.body.contains("It goes round in a circle"), "{circle:#?}");
+    assert_eq!(ask("/a", "Forwarded: for=192.0.2.1;proto=https\r\n").await.status, 508);
+    assert_eq!(ask("/b", said).await.status, 308);
+    for _ in 0..20 {
+        assert_eq!(ask("/c", "").await.status, 308, "nobody says that it came by https");
+    }
+    assert!(upstream.received().is_empty());
 }

@@ -43,7 +43,10 @@ impl Parts {
             ..LoginPage::default()
         };
         match self.sessions.find(context, headers).await {
-            Ok(Finding::Session(_)) if !wishes.again => {
+            Ok(Finding::Session(found)) if !wishes.again => {
+                if self.goes_round(&found.session, page.return_to).await {
+                    return Err(Problem::LoginLoop.into());
+                }
                 Ok(self.after_login(context, headers, page.return_to))
             }
             Ok(Finding::Nobody(NoSession::BadCookie | NoSession::Ended(_))) => {

@@ -6,6 +6,7 @@ mod form;
 mod login;
 mod logout;
 mod revoke;
+mod rounds;
 mod session;
 mod unsent;
 
@@ -20,6 +21,7 @@ use crate::http::{Body, PathPrefix, Problem, RequestContext, Target, redirect};
 use crate::pages::Pages;
 use crate::policy::ClearSiteData;
 use crate::session::{FormTokens, KnownBrowsers, Sessions, UnsentForms};
+use crate::store::Store;
 use crate::telemetry::{Audit, Metrics};
 
 /// The proxy's own pages.
@@ -52,6 +54,8 @@ pub struct Parts {
     pub unsent: Option<Arc<UnsentForms>>,
     /// What people see.
     pub pages: Arc<Pages>,
+    /// What counts where users are sent on in vain.
+    pub store: Arc<dyn Store>,
     /// The time that pages tell.
     pub clock: Clock,
     /// What a browser is to forget at logout.

@@ -116,6 +116,9 @@ impl Passage {
         peer: Peer,
     ) -> Result<Answered, Rejection> {
         if let Some(port) = self.gateway.sent_on_to(self.purpose, context, peer) {
+            if self.gateway.rounds.is_one_too_many(context, request.headers()) {
+                return Err(Rejection::Problem(Problem::HttpsLoop));
+            }
             return self.gateway.redirect_to_https(context, port);
         }
         self.gateway.check_handshake(context, peer.handshake)?;

@@ -7,6 +7,7 @@ mod entrance;
 mod explain;
 mod panic;
 mod rejection;
+mod rounds;
 mod routes;
 mod set_cookies;
 mod unsent;

@@ -8,8 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::rejection::{Rejection, allow};
+use super::rounds::Rounds;
 use super::routes::{NoRoute, Routes};
 use super::set_cookies::{CookieGuard, Source};
+use crate::base::clock::Clock;
 use crate::base::random::Random;
 use crate::base::seldom::Seldom;
 use crate::config::{Access, Activity, ClientAuth, EncodedSlashes, Mode, Unauthenticated};
@@ -32,7 +34,7 @@ use crate::upstream::Upstreams;
 const SESSION_EXPIRES_IN: HeaderName = HeaderName::from_static("session-expires-in");
 
 /// How often the log says at most that a trusted proxy's word is refused: clients can bring that about.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+pub(super) const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Everything a request meets between the listener and the upstream. Immutable: a request keeps the one it
 /// began with.
@@ -48,6 +50,7 @@ pub struct Gateway {
     pub(super) trusted_proxies: TrustedProxies,
     /// Words of theirs that are refused.
     pub(super) refused_words: Seldom,
+    pub(super) rounds: Rounds,
     pub(super) mode: Mode,
     pub(super) public_port: u16,
     client_auth: Option<ClientAuth>,
@@ -106,6 +109,8 @@ pub struct Parts {
     pub head_limits: HeadLimits,
     /// Whose word on where a request came from is believed.
     pub trusted_proxies: TrustedProxies,
+    /// The time that decides.
+    pub clock: Clock,
     /// What the program is run for.
     pub mode: Mode,
     /// Where https is for the public; left out of addresses where it is 443.
@@ -163,6 +168,7 @@ impl Gateway {
             head_limits: parts.head_limits,
             trusted_proxies: parts.trusted_proxies,
             refused_words: Seldom::every(TOLD_EVERY),
+            rounds: Rounds::new(parts.clock),
             mode: parts.mode,
             public_port: parts.public_port,
             client_auth: parts.client_auth,

@@ -35,7 +35,7 @@ mod trusted_proxies;
 pub mod websocket;
 mod whole;
 
-pub use arrival::{Arrival, BadForwarding};
+pub use arrival::{Arrival, BadForwarding, is_said_to_be_secure};
 pub use authority::{Authority, BadAuthority, Scheme};
 pub use body::{Body, BodyError, Watcher};
 pub use context::RequestContext;

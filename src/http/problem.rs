@@ -30,6 +30,10 @@ pub enum Problem {
     RequestTimeout,
     /// Too often within too short a time.
     TooManyRequests,
+    /// The application sends a signed-in user to the login again and again.
+    LoginLoop,
+    /// What is sent on to https comes by http again and again.
+    HttpsLoop,
     /// A form that was kept, and is no more.
     FormGone,
     /// An expectation that nobody here can meet.
@@ -60,7 +64,7 @@ pub enum Problem {
 
 impl Problem {
     /// The closed list.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::LoginRequired,
         Self::Forbidden,
         Self::CrossSite,
@@ -72,6 +76,8 @@ impl Problem {
         Self::HeadersTooLarge,
         Self::RequestTimeout,
         Self::TooManyRequests,
+        Self::LoginLoop,
+        Self::HttpsLoop,
         Self::FormGone,
         Self::ExpectationFailed,
         Self::UnknownHost,
@@ -135,6 +141,14 @@ impl Problem {
             }
             Self::TooManyRequests => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests")
+            }
+            Self::LoginLoop => (
+                StatusCode::LOOP_DETECTED,
+                "login-loop",
+                "The application and the login send the browser back and forth",
+            ),
+            Self::HttpsLoop => {
+                (StatusCode::LOOP_DETECTED, "https-loop", "What is sent on to https comes by http again")
             }
             Self::FormGone => (StatusCode::GONE, "form-gone", "The form is kept no longer"),
             Self::ExpectationFailed => {

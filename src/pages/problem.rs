@@ -97,6 +97,7 @@ const fn heading(problem: Problem) -> &'static str {
         Problem::RequestTimeout => "That took too long",
         Problem::TooManyRequests => "Too many tries",
         Problem::FormGone => "Nothing is left to send",
+        Problem::LoginLoop | Problem::HttpsLoop => "It goes round in a circle",
         Problem::UnknownHost => "Not this site",
         Problem::Misdirected => "Once more, please",
         Problem::StoreUnavailable | Problem::UpstreamDown => "Back in a moment",
@@ -131,6 +132,12 @@ const fn text(problem: Problem) -> &'static str {
         }
         Problem::RequestTimeout => "Your request did not arrive in time. Check the connection.",
         Problem::TooManyRequests => "Wait for a moment before the next one.",
+        Problem::LoginLoop => {
+            "You are signed in here, but the application sent you to the login again and again. Perhaps it does not know this account: sign in as somebody else, or tell whoever runs the site."
+        }
+        Problem::HttpsLoop => {
+            "The browser was sent on to a secure connection, and came back by an insecure one each time. Whoever runs the site finds the reason in the proxy's log."
+        }
         Problem::FormGone => {
             "What you had filled in was sent already, thrown away, or kept for too long. See whether it arrived before you fill it in again."
         }
@@ -170,7 +177,7 @@ const fn text(problem: Problem) -> &'static str {
 const fn action(problem: Problem) -> Option<Action> {
     match problem {
         Problem::LoginRequired => Some(Action::SignIn),
-        Problem::Forbidden => Some(Action::SignInAsAnother),
+        Problem::Forbidden | Problem::LoginLoop => Some(Action::SignInAsAnother),
         Problem::CrossSite
         | Problem::BadRequest
         | Problem::NoRoute
@@ -190,7 +197,7 @@ const fn action(problem: Problem) -> Option<Action> {
         | Problem::UpstreamDown
         | Problem::Busy
         | Problem::InternalError => Some(Action::TryAgain),
-        Problem::ExpectationFailed | Problem::UnknownHost => None,
+        Problem::ExpectationFailed | Problem::UnknownHost | Problem::HttpsLoop => None,
         Problem::RevocationUnavailable => Some(Action::Sessions),
     }
 }

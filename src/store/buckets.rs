@@ -19,7 +19,7 @@ const FIRST_SWEEP: usize = 256;
 /// Buckets, as many as there is room for. Where somebody makes up names faster than their buckets drain, those that
 /// are least full are forgotten: whoever wants to be forgotten would have to fill half of all others first.
 #[derive(Debug, Default)]
-pub(super) struct Buckets([Mutex<Shard>; SHARDS]);
+pub struct Buckets([Mutex<Shard>; SHARDS]);
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -30,7 +30,7 @@ struct Shard {
 
 impl Buckets {
     /// Takes a place where there is one.
-    pub(super) fn take(&self, bucket: &Bucket, now: Timestamp) -> Taken {
+    pub fn take(&self, bucket: &Bucket, now: Timestamp) -> Taken {
         let mut shard = lock(self.shard(&bucket.name));
         let stored = shard.levels.get(&bucket.name).copied();
         match Level::take(stored, bucket.rate, now) {
@@ -43,7 +43,7 @@ impl Buckets {
     }
 
     /// Gives a place back.
-    pub(super) fn give_back(&self, bucket: &Bucket, place: Place, now: Timestamp) {
+    pub fn give_back(&self, bucket: &Bucket, place: Place, now: Timestamp) {
         let mut shard = lock(self.shard(&bucket.name));
         let Some(level) = shard.levels.get(&bucket.name) else { return };
         match level.give_back(place, bucket.rate, now) {

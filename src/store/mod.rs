@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 pub use breaker::Breaker;
 pub use bucket::{Bucket, BucketName, Place, Taken};
+pub use buckets::Buckets;
 pub use file::FileError;
 pub use observed::Observed;
 pub use survey::{Info, Survey};

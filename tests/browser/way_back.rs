@@ -121,6 +121,21 @@ async fn whoever_throws_it_away_goes_on() {
 }
 
 #[tokio::test]
+async fn redirects_in_a_circle_end_in_a_page_that_says_so() {
+    let upstream =
+        Upstream::answering(|_| answer("302 Found", &[("Location", "/_foregate/login?return_to=/desk")], ""))
+            .await;
+    let proxy = proxy(&upstream).start();
+    let (site, browser) = (site(&proxy), Browser::start(Scripts::On, &proxy.certificate).await);
+    browser.open(&format!("{site}/desk")).await;
+    sign_in(&browser, ALICE).await;
+    browser.says("h1", "It goes round in a circle").await;
+    browser.press("Sign in as somebody else").await;
+    browser.arrives_at(&format!("{site}/_foregate/login?again=1")).await;
+    proxy.stopped().await;
+}
+
+#[tokio::test]
 async fn the_path_the_query_and_the_fragment_survive_the_login() {
     for scripts in [Scripts::On, Scripts::Off] {
         let upstream = shop().await;
