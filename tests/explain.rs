@@ -10,7 +10,7 @@ use crate::support::proxy::{ALICE, BOB, HOST, Proxy, proxy};
 use crate::support::redis::RedisServer;
 use crate::support::upstream::{Upstream, upstream};
 
-async fn explain(folder: &Path, args: &[&str], cookie: &str) -> Outcome {
+pub(crate) async fn explain(folder: &Path, args: &[&str], cookie: &str) -> Outcome {
     let (folder, cookie) = (folder.to_owned(), cookie.to_owned());
     let args: Vec<String> = ["explain"].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
     let ran = tokio::task::spawn_blocking(move || {

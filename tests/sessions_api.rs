@@ -112,7 +112,9 @@ async fn over_the_network_there_is_none() {
     let upstream = upstream().await;
     let proxy = proxy(&upstream).start();
     proxy.logged_in(ALICE).await;
-    for path in [SESSIONS, "/api/v1/sessions/count", "/api/v1/findings", "/api/v1/openapi.json"] {
+    for path in
+        [SESSIONS, "/api/v1/sessions/count", "/api/v1/findings", "/api/v1/traces", "/api/v1/openapi.json"]
+    {
         assert_eq!(admin::get(&proxy, path).await.status, 404, "{path}");
         assert_eq!(proxy.client().get(path, &Jar::default()).await.status, 401, "{path}");
     }
@@ -121,7 +123,7 @@ async fn over_the_network_there_is_none() {
 }
 
 /// Whether `value` is what `schema` of the document says; what is wrong, where it is not.
-fn misfit(document: &Value, schema: &Value, value: &Value) -> Option<String> {
+pub(crate) fn misfit(document: &Value, schema: &Value, value: &Value) -> Option<String> {
     if let Some(reference) = schema["$ref"].as_str() {
         return misfit(document, document.pointer(&reference[1..]).unwrap(), value);
     }
@@ -162,7 +164,9 @@ async fn the_description_is_true() {
     assert!(is_signed_in(&proxy, &jar).await, "and there is a finding");
     let document = get(&proxy, "/api/v1/openapi.json").await;
     let mut tried = 0;
-    for (path, operations) in document["paths"].as_object().unwrap() {
+    let paths = document["paths"].as_object().unwrap();
+    // What they answer depends on what was traced before: `traces` tries them.
+    for (path, operations) in paths.iter().filter(|(path, _)| !path.contains("/traces")) {
         for method in ["GET", "DELETE", "PUT", "POST", "PATCH"] {
             proxy.logged_in_from(FIREFOX, ALICE).await;
             let listed = get(&proxy, SESSIONS).await;

@@ -50,6 +50,7 @@ mod store;
 mod support;
 mod systemd;
 mod tls;
+mod traces;
 mod traffic;
 mod unsent;
 mod upstream_blame;

@@ -12,7 +12,7 @@ use crate::base::request_id::RequestId;
 use crate::http::{Body, Problem};
 use crate::session::Report;
 use crate::store::Unavailable;
-use crate::telemetry::{Facts, pretty};
+use crate::telemetry::{Facts, TracedClient, Traces, pretty};
 
 /// Where it lives.
 pub(super) const PREFIX: &str = "/api/v1";
@@ -30,6 +30,34 @@ struct Counted {
 #[derive(Serialize)]
 struct Revoked {
     revoked: usize,
+}
+
+/// Who is traced, and what there are traces of.
+#[derive(Serialize)]
+struct TracesTold {
+    clients: Vec<TracedTold>,
+    requests: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct TracedTold {
+    client: String,
+    until: String,
+}
+
+impl TracesTold {
+    fn of(traces: &Traces) -> Self {
+        Self {
+            clients: traces.clients().iter().map(TracedTold::of).collect(),
+            requests: traces.requests().iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl TracedTold {
+    fn of(traced: &TracedClient) -> Self {
+        Self { client: traced.client.to_string(), until: traced.until.rfc3339() }
+    }
 }
 
 impl From<Unavailable> for Refusal {
@@ -78,6 +106,20 @@ impl AdminParts {
             }
             Order::EndAll => json(&Revoked { revoked: sessions.end_all(REASON, about, |_| {}).await? }),
             Order::Findings(policy) => json(&self.findings.list(policy)),
+            Order::Traces => json(&TracesTold::of(&self.traces)),
+            Order::Trace(id) => json(&self.traces.find(&id).ok_or(Problem::NoRoute)?),
+            Order::BeginTrace { client, span } => {
+                let traced = self.traces.begin(client, span).map_err(|_| Problem::Busy)?;
+                tracing::info!(%client, until = traced.until.rfc3339(), "requests of this client are traced");
+                json(&TracedTold::of(&traced))
+            }
+            Order::EndTrace(client) => {
+                if !self.traces.end(client) {
+                    return Err(Problem::NoRoute.into());
+                }
+                tracing::info!(%client, "requests of this client are traced no longer");
+                json(&TracesTold::of(&self.traces))
+            }
             Order::Describe => include_str!("openapi.json").to_owned(),
         })
     }

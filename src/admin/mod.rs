@@ -18,14 +18,14 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
-pub use order::{LISTED, MOST_LISTED};
+pub use order::{LISTED, MOST_LISTED, TRACED_MINUTES};
 
 use crate::base::random::Random;
 use crate::http::{Authority, Body, Scheme};
 use crate::listener::{Handler, Peer};
 use crate::session::Directory;
 use crate::store::Store;
-use crate::telemetry::{Findings, Metrics};
+use crate::telemetry::{Findings, Metrics, Traces};
 use crate::upstream::Upstreams;
 
 /// Answers on the admin listener.
@@ -47,6 +47,8 @@ pub struct AdminParts {
     pub sessions: Directory,
     /// What the policies find.
     pub findings: Findings,
+    /// Whose requests are traced, and their traces.
+    pub traces: Traces,
     /// Where requests' names come from.
     pub random: Random,
     /// What is counted.

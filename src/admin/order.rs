@@ -1,7 +1,11 @@
 //! What a request to the API asks for.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use http::Method;
 use http::request::Parts;
+use ipnet::IpNet;
 use url::form_urlencoded;
 
 use crate::base::handle::Handle;
@@ -14,6 +18,11 @@ pub const LISTED: usize = 100;
 /// So many at most: each is a look-up.
 pub const MOST_LISTED: usize = 10_000;
 
+/// How long a client is traced unless it is said, and at most.
+pub const TRACED_MINUTES: u64 = 10;
+const MOST_TRACED_MINUTES: u64 = 60;
+
+static ALSO_POST: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
 static SAFE: [Method; 2] = [Method::GET, Method::HEAD];
 static ALSO_DELETE: [Method; 3] = [Method::GET, Method::HEAD, Method::DELETE];
 
@@ -27,6 +36,10 @@ pub(super) enum Order {
     EndUser(String),
     EndAll,
     Findings(Option<Policy>),
+    Traces,
+    Trace(String),
+    BeginTrace { client: IpNet, span: Duration },
+    EndTrace(IpNet),
     Describe,
 }
 
@@ -51,6 +64,9 @@ impl Order {
         let query = parts.uri.query().unwrap_or_default();
         if path == "/findings" {
             return if asks { Ok(Self::Findings(policy(query)?)) } else { Err(Refusal::Method(&SAFE)) };
+        }
+        if let Some(below) = path.strip_prefix("/traces") {
+            return traces(&parts.method, below, query);
         }
         let query = Query::read(query)?;
         match path {
@@ -83,6 +99,56 @@ fn policy(query: &str) -> Result<Option<Policy>, Problem> {
         }
         _ => Err(Problem::BadRequest),
     }
+}
+
+/// What is asked for of traces.
+fn traces(method: &Method, below: &str, query: &str) -> Result<Order, Refusal> {
+    let asks = matches!(*method, Method::GET | Method::HEAD);
+    match below.strip_prefix('/') {
+        Some(id) if asks && query.is_empty() => Ok(Order::Trace(id.to_owned())),
+        Some(_) if asks => Err(Problem::BadRequest.into()),
+        Some(_) => Err(Refusal::Method(&SAFE)),
+        None if !below.is_empty() => Err(Problem::NoRoute.into()),
+        None if asks && query.is_empty() => Ok(Order::Traces),
+        None if *method == Method::POST => begin_trace(query),
+        None if *method == Method::DELETE => match traced(query)? {
+            (client, None) => Ok(Order::EndTrace(client)),
+            (_, Some(_)) => Err(Problem::BadRequest.into()),
+        },
+        None if asks => Err(Problem::BadRequest.into()),
+        None => Err(Refusal::Method(&ALSO_POST)),
+    }
+}
+
+fn begin_trace(query: &str) -> Result<Order, Refusal> {
+    let (client, minutes) = traced(query)?;
+    let minutes = minutes.unwrap_or(TRACED_MINUTES);
+    if !(1..=MOST_TRACED_MINUTES).contains(&minutes) {
+        return Err(Problem::BadRequest.into());
+    }
+    Ok(Order::BeginTrace { client, span: Duration::from_secs(minutes * 60) })
+}
+
+/// Whom traces are about, and for how many minutes.
+fn traced(query: &str) -> Result<(IpNet, Option<u64>), Problem> {
+    let (mut client, mut minutes) = (None, None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let is_first = match &*name {
+            "client" => client.replace(network(&value).ok_or(Problem::BadRequest)?).is_none(),
+            "minutes" => minutes.replace(value.parse().map_err(|_| Problem::BadRequest)?).is_none(),
+            _ => false,
+        };
+        if !is_first {
+            return Err(Problem::BadRequest);
+        }
+    }
+    Ok((client.ok_or(Problem::BadRequest)?, minutes))
+}
+
+/// An address, or a network in CIDR form.
+fn network(text: &str) -> Option<IpNet> {
+    let address = text.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()));
+    address.or_else(|| text.parse().ok())
 }
 
 /// Which sessions a request is about.
@@ -154,6 +220,30 @@ mod tests {
         Order::List { user: user.map(str::to_owned), limit }
     }
 
+    fn begin(client: &str, seconds: u64) -> Order {
+        Order::BeginTrace { client: client.parse().unwrap(), span: Duration::from_secs(seconds) }
+    }
+
+    #[test]
+    fn who_is_traced_is_said_once_and_for_an_hour_at_most() {
+        for query in [
+            "",
+            "?client=",
+            "?client=alice",
+            "?client=192.0.2.7&client=192.0.2.8",
+            "?client=192.0.2.7&minutes=0",
+            "?client=192.0.2.7&minutes=61",
+            "?client=192.0.2.7&minutes=x",
+            "?client=192.0.2.7&user=a",
+        ] {
+            let refused = Err(Refusal::Problem(Problem::BadRequest));
+            assert_eq!(read("POST", &format!("/traces{query}")), refused, "{query}");
+        }
+        assert_eq!(read("GET", "/tracesx"), Err(Refusal::Problem(Problem::NoRoute)));
+        assert_eq!(read("PUT", "/traces?client=192.0.2.7"), Err(Refusal::Method(&ALSO_POST)));
+        assert_eq!(read("DELETE", "/traces/0123"), Err(Refusal::Method(&SAFE)));
+    }
+
     #[test]
     fn each_request_is_one_order() {
         let handle = Handle::new([0; 16]);
@@ -169,6 +259,11 @@ mod tests {
             ("GET", "/openapi.json", Order::Describe),
             ("GET", "/findings", Order::Findings(None)),
             ("HEAD", "/findings?policy=csrf", Order::Findings(Some(Policy::CrossSite))),
+            ("GET", "/traces", Order::Traces),
+            ("GET", "/traces/0123", Order::Trace("0123".to_owned())),
+            ("POST", "/traces?client=192.0.2.7", begin("192.0.2.7/32", 600)),
+            ("POST", "/traces?minutes=60&client=2001:db8::/32", begin("2001:db8::/32", 3600)),
+            ("DELETE", "/traces?client=192.0.2.0/24", Order::EndTrace("192.0.2.0/24".parse().unwrap())),
         ] {
             assert_eq!(read(method, address), Ok(order), "{method} {address}");
         }

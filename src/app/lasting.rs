@@ -8,7 +8,7 @@ use super::{StartError, World};
 use crate::config::Config;
 use crate::session::{SessionMemory, Surroundings};
 use crate::store::{self, Breaker, Observed, Store};
-use crate::telemetry::{Audit, Findings, Metrics};
+use crate::telemetry::{Audit, Findings, Metrics, Traces};
 use crate::upstream::{Drivers, Tunnels};
 
 /// What lasts as long as the process.
@@ -18,6 +18,7 @@ pub(super) struct Lasting {
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: Audit,
     pub(super) findings: Findings,
+    pub(super) traces: Traces,
     pub(super) store: Arc<dyn Store>,
     pub(super) memory: SessionMemory,
     tasks: TaskTracker,
@@ -46,9 +47,10 @@ impl Lasting {
         let store = Arc::new(Observed::new(store, Arc::clone(&metrics), audit.clone()));
         let store: Arc<dyn Store> = Arc::new(Breaker::new(store, world.random));
         let findings = Findings::new(Arc::clone(&metrics), world.clock.clone());
+        let traces = Traces::new(world.clock.clone());
         let (world, tasks, drivers) = (world.clone(), tasks.clone(), Drivers::default());
         let tunnels = Tunnels::new(tasks.clone());
-        Self { world, metrics, audit, findings, store, memory, tasks, drivers, tunnels }
+        Self { world, metrics, audit, findings, traces, store, memory, tasks, drivers, tunnels }
     }
 
     /// What sessions need of it.

@@ -40,6 +40,8 @@ Examples:
   foregate explain https://app.example.com/admin
   foregate explain https://app.example.com/orders --method POST --header \"Origin: https://other.example\"
   foregate explain https://app.example.com/ --cookie - --json < cookie.txt    # what the browser sends as Cookie
+  foregate explain --trace 192.0.2.7                               # what becomes of the requests of this client
+  foregate explain --request 0123456789abcdef0123456789abcdef     # what became of this one
 
 Without a header that says otherwise the request is what a browser sends when somebody types the address, and with
 another method than GET and HEAD what a page of that very site sends.

@@ -11,7 +11,8 @@ use tokio::runtime::Builder;
 
 use super::output::{complain, print, say, warn};
 use super::run::world;
-use super::{ConfigFlag, Exit};
+use super::{ConfigFlag, Exit, trace};
+use crate::admin::TRACED_MINUTES;
 use crate::app;
 use crate::config::{Config, Environment, StoreUrl};
 use crate::gateway::{Changes, Explanation, Purpose};
@@ -34,8 +35,17 @@ const SENT: [(&str, &str); 3] =
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
     /// The address, with its host
-    #[arg(value_name = "URL")]
-    url: Uri,
+    #[arg(value_name = "URL", required_unless_present_any = ["trace", "request"])]
+    url: Option<Uri>,
+    /// Have the running proxy trace the requests of a client: an address, or a network such as 192.0.2.0/24
+    #[arg(long, value_name = "CLIENT", conflicts_with_all = ["url", "request", "method", "cookie", "header"])]
+    trace: Option<String>,
+    /// For so many minutes, 60 at most
+    #[arg(long, value_name = "N", default_value_t = TRACED_MINUTES, requires = "trace")]
+    minutes: u64,
+    /// Tell of a request that was traced, by its X-Request-Id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["url", "method", "cookie", "header"])]
+    request: Option<String>,
     /// The method
     #[arg(long, default_value = "GET")]
     method: Method,
@@ -75,16 +85,21 @@ pub(super) fn explain(args: &ExplainArgs, flag: &ConfigFlag, environment: &Envir
         Ok(loaded) => loaded.config,
         Err(exit) => return exit,
     };
+    let url = match (&args.trace, &args.request, &args.url) {
+        (Some(client), ..) => return trace::begin(client, args.minutes, &config),
+        (None, Some(id), _) => return trace::show(id, args.json, &config),
+        (None, None, url) => url.as_ref().expect("there is one where there is none of the others"),
+    };
     let store = &mut config.session.store;
     store.command_timeout = store.command_timeout.max(PATIENCE);
-    match explanation(args, &config) {
+    match explanation(args, url, &config) {
         Ok(told) => tell(args, &told, &config),
         Err(error) => complain(error),
     }
 }
 
-fn explanation(args: &ExplainArgs, config: &Config) -> Result<Explanation, ExplainError> {
-    let (parts, purpose) = request(args, config)?;
+fn explanation(args: &ExplainArgs, url: &Uri, config: &Config) -> Result<Explanation, ExplainError> {
+    let (parts, purpose) = request(args, url, config)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // What a proxy would log: the command tells it by itself.
     let nowhere = Lines::nowhere()?;
@@ -96,17 +111,17 @@ fn explanation(args: &ExplainArgs, config: &Config) -> Result<Explanation, Expla
 }
 
 /// The request's head, and the way by which it would come in.
-fn request(args: &ExplainArgs, config: &Config) -> Result<(Parts, Purpose), ExplainError> {
-    let whole = || ExplainError::Address(args.url.clone());
-    let purpose = match args.url.scheme_str() {
+fn request(args: &ExplainArgs, url: &Uri, config: &Config) -> Result<(Parts, Purpose), ExplainError> {
+    let whole = || ExplainError::Address(url.clone());
+    let purpose = match url.scheme_str() {
         Some("https") => Purpose::Tls,
         Some("http") if config.server.plain.is_empty() => Purpose::RedirectToHttps,
         Some("http") => Purpose::Plain,
         _ => return Err(whole()),
     };
-    let host = args.url.authority().ok_or_else(whole)?;
+    let host = url.authority().ok_or_else(whole)?;
     let target: Uri =
-        args.url.path_and_query().map_or("/", |target| target.as_str()).parse().map_err(|_| whole())?;
+        url.path_and_query().map_or("/", |target| target.as_str()).parse().map_err(|_| whole())?;
     let request = Request::builder().method(args.method.clone()).uri(target);
     let (mut parts, ()) = request.body(()).map_err(|_| whole())?.into_parts();
     let headers = &mut parts.headers;
@@ -149,7 +164,7 @@ fn tell(args: &ExplainArgs, told: &Explanation, config: &Config) -> Exit {
 }
 
 /// For people: a stage a line, what becomes of headers beneath it.
-fn text(told: &Explanation) -> String {
+pub(super) fn text(told: &Explanation) -> String {
     let mut text = String::new();
     let mut stage = |name: &str, words: &str| text += &format!("{name:8}  {}\n", plain(words));
     if let Some(request) = &told.request {
@@ -191,11 +206,12 @@ fn text(told: &Explanation) -> String {
         changes(&upstream.headers, &mut stage);
     }
     if let Some(answer) = &told.answer {
-        let status = answer.status.map(|status| status.to_string());
-        stage(
-            "answer",
-            &status.unwrap_or_else(|| "the application's; of one that sets a careless cookie:".to_owned()),
-        );
+        let words = match (&*answer.by, answer.status) {
+            (_, None) => "the application's; of one that sets a careless cookie:".to_owned(),
+            ("application", Some(status)) => format!("{status}, the application's"),
+            (_, Some(status)) => status.to_string(),
+        };
+        stage("answer", &words);
         changes(&answer.headers, &mut stage);
     }
     text

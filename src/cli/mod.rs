@@ -16,6 +16,7 @@ mod sessions;
 mod socket;
 mod systemd;
 mod table;
+mod trace;
 mod users;
 mod verify;
 

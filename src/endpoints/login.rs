@@ -49,7 +49,7 @@ impl Parts {
                 }
                 Ok(self.after_login(context, headers, page.return_to))
             }
-            Ok(Finding::Nobody(NoSession::BadCookie | NoSession::Ended(_))) => {
+            Ok(Finding::Nobody(NoSession::BadCookie(_) | NoSession::Ended(_))) => {
                 let mut response = self.form(context, headers, page, StatusCode::OK);
                 add_cookies(&mut response, self.sessions.cookie().clear());
                 Ok(response)

@@ -14,6 +14,7 @@ use super::context::view;
 use super::crossing;
 use super::panic::{Panicked, without_panic};
 use super::rejection::{Rejection, answer_to};
+use super::trace::Trace;
 use super::walk::{Answered, Author, Gateway};
 use crate::base::clock::Stopwatch;
 use crate::base::request_id::RequestId;
@@ -55,9 +56,17 @@ impl Entrance {
 }
 
 impl Handler for Entrance {
+    #[expect(clippy::large_futures, reason = "the listener keeps each request's future in a box of its own")]
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         Passage { gateway: self.current.load_full(), purpose: self.purpose }.answer(request, peer).await
     }
+}
+
+/// Where a request comes from.
+struct Whence {
+    peer: Peer,
+    /// As far as trusted proxies say.
+    arrival: Result<Arrival, Rejection>,
 }
 
 /// One request's way through the gateway that it began with.
@@ -71,9 +80,10 @@ impl Passage {
         &self,
         request: Request<Incoming>,
         id: RequestId,
-        peer: Peer,
-        arrival: Result<Arrival, Rejection>,
+        whence: Whence,
+        trace: &mut Trace,
     ) -> Answered {
+        let Whence { peer, arrival } = whence;
         let (mut parts, body) = request.into_parts();
         if self.gateway.trusted_proxies.trust(peer.address.ip()) {
             // A proxy's connection is that of many clients.
@@ -84,8 +94,10 @@ impl Passage {
             Ok(context) => context,
             Err(rejection) => return answer_to(&rejection, id, kind, &self.gateway.pages).into(),
         };
+        trace.request(&context);
         let wants_a_tunnel = crossing::has_entered(&parts);
-        let passed = self.walk(&context, Request::from_parts(parts, body), peer).await.and_then(|answered| {
+        let request = Request::from_parts(parts, body);
+        let passed = self.walk(&context, request, peer, trace).await.and_then(|answered| {
             // Where there is no tunnel, a success would say that there is one.
             let misleads = wants_a_tunnel && answered.response.status().is_success();
             if misleads { Err(Rejection::Problem(Problem::BadRequest)) } else { Ok(answered) }
@@ -114,6 +126,7 @@ impl Passage {
         context: &RequestContext,
         request: Request<Incoming>,
         peer: Peer,
+        trace: &mut Trace,
     ) -> Result<Answered, Rejection> {
         if let Some(port) = self.gateway.sent_on_to(self.purpose, context, peer) {
             if self.gateway.rounds.is_one_too_many(context, request.headers()) {
@@ -122,7 +135,7 @@ impl Passage {
             return self.gateway.redirect_to_https(context, port);
         }
         self.gateway.check_handshake(context, peer.handshake)?;
-        self.gateway.walk(context, request).await
+        self.gateway.walk(context, request, trace).await
     }
 
     async fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
@@ -138,7 +151,9 @@ impl Passage {
         };
         let mut line = Line::begin(&request, id, client, &self.gateway);
         let kind = kind(&method, request.headers());
-        let passed = without_panic(self.pass(request, id, peer, arrival)).await;
+        let mut trace = Trace::begin(&self.gateway, client);
+        let whence = Whence { peer, arrival };
+        let passed = without_panic(self.pass(request, id, whence, &mut trace)).await;
         let Answered { mut response, author, route, session } = passed.unwrap_or_else(|Panicked| {
             answer_to(&Rejection::Problem(Problem::InternalError), id, kind, &self.gateway.pages).into()
         });
@@ -149,6 +164,7 @@ impl Passage {
             headers.remove(CONNECTION);
         }
         headers.insert(REQUEST_ID, HeaderValue::from_str(&id.to_string()).expect("hexadecimal digits"));
+        trace.end(&self.gateway, id, &response, author);
         self.gateway.metrics.request(&route, &method, response.status().as_u16());
         line.answered(&response, session.as_deref());
         if version == Version::HTTP_2 {

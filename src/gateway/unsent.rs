@@ -1,5 +1,6 @@
 //! Forms that met an ended session: kept on the way to the login, sent when their user says so.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -20,18 +21,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The length of the token that stands for a form: 32 bytes in base64url.
 const TOKEN: usize = 43;
 
+/// Work that is done for few requests, apart from what all of them need: it must not make every request's future larger.
+type Apart<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 impl Gateway {
     /// The rejection of a request, after its form was put aside where its sender has to log in again to send it.
-    pub(super) async fn keep_form(
-        &self,
+    pub(super) fn put_aside<'a>(
+        &'a self,
         rejection: Rejection,
-        context: &RequestContext,
-        visitor: &Finding,
+        context: &'a RequestContext,
+        visitor: Finding,
         request: Request<Incoming>,
-    ) -> Rejection {
-        let Rejection::Login { location, .. } = rejection else { return rejection };
-        let cookie = self.kept(context, visitor, request).await;
-        Rejection::Login { location, cookie }
+    ) -> Apart<'a, Rejection> {
+        Box::pin(async move {
+            let Rejection::Login { location, .. } = rejection else { return rejection };
+            let cookie = self.kept(context, &visitor, request).await;
+            Rejection::Login { location, cookie }
+        })
     }
 
     async fn kept(
@@ -57,17 +63,27 @@ impl Gateway {
         forms.keep(context, &head.headers, &body, handle).await
     }
 
-    /// The request, with the form that it stands for in its place, where it stands for one.
-    pub(super) async fn sent_after_all(
+    /// The request, with the form that it stands for in its place, where it does stand for one.
+    pub(super) fn form_in_place_of<'a>(
+        &'a self,
+        request: Request<Incoming>,
+        context: &'a RequestContext,
+        permit: &'a Permit,
+    ) -> Apart<'a, Result<Request<RequestBody>, Rejection>> {
+        Box::pin(async move {
+            match permit.session() {
+                Some(session) => self.form_that_it_stands_for(context, session, request).await,
+                None => Ok(request.map(RequestBody::Incoming)),
+            }
+        })
+    }
+
+    async fn form_that_it_stands_for(
         &self,
         context: &RequestContext,
-        permit: &Permit,
+        session: &Session,
         request: Request<Incoming>,
     ) -> Result<Request<RequestBody>, Rejection> {
-        let Some(session) = permit.session().filter(|_| may_stand_for_a_form(context, request.headers()))
-        else {
-            return Ok(request.map(RequestBody::Incoming));
-        };
         let (mut head, body) = request.into_parts();
         let sent = read_whole(body, LENGTH as u64, PATIENCE).await.map_err(Rejection::Problem)?;
         let Some(token) = token_in(&sent) else {
@@ -99,7 +115,7 @@ impl Gateway {
 const LENGTH: usize = UNSENT_FIELD.len() + 1 + TOKEN;
 
 /// Whether it is worth reading the body: it has the type and the very length of what stands for a form.
-fn may_stand_for_a_form(context: &RequestContext, headers: &HeaderMap) -> bool {
+pub(super) fn may_stand_for_a_form(context: &RequestContext, headers: &HeaderMap) -> bool {
     let is = |name, value: &str| headers.get(name).is_some_and(|line| line == value);
     context.method == Method::POST
         && is(CONTENT_LENGTH, &LENGTH.to_string())

@@ -11,10 +11,12 @@ use super::rejection::{Rejection, allow};
 use super::rounds::Rounds;
 use super::routes::{NoRoute, Routes};
 use super::set_cookies::{CookieGuard, Source};
+use super::trace::Trace;
+use super::unsent::may_stand_for_a_form;
 use crate::base::clock::Clock;
 use crate::base::random::Random;
 use crate::base::seldom::Seldom;
-use crate::config::{Access, Activity, ClientAuth, EncodedSlashes, Mode, Unauthenticated};
+use crate::config::{Access, Activity, ClientAuth, EncodedSlashes, Mode};
 use crate::endpoints::Endpoints;
 use crate::http::{
     Body, Destination, HeadLimits, Intent, Problem, Provenance, RequestContext, RequestKind, TrustedProxies,
@@ -23,12 +25,11 @@ use crate::http::{
 use crate::listener::Handshake;
 use crate::pages::Pages;
 use crate::policy::{
-    CrossSite, Decision, Permit, ResponseHeaders, ReturnTo, Route, StrictTransport, counts_as_use, decide,
-    keep_private, login_location, vary_by_cookie,
+    CrossSite, Permit, ResponseHeaders, Route, StrictTransport, counts_as_use, keep_private, vary_by_cookie,
 };
 use crate::session::{Finding, NoSession, Session, Sessions, UnsentForms};
-use crate::telemetry::{AccessLog, Audit, Event, Facts, Findings, Metrics};
-use crate::upstream::Upstreams;
+use crate::telemetry::{AccessLog, Audit, Findings, Metrics, Traces};
+use crate::upstream::{RequestBody, Upstreams};
 
 /// Seconds.
 const SESSION_EXPIRES_IN: HeaderName = HeaderName::from_static("session-expires-in");
@@ -61,10 +62,12 @@ pub struct Gateway {
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) cross_site: CrossSite,
     pub(super) findings: Findings,
+    pub(super) traces: Traces,
+    pub(super) clock: Clock,
     pub(super) audit: Audit,
     cookies: CookieGuard,
     activity: Activity,
-    prefix: String,
+    pub(super) prefix: String,
     own_label: Arc<str>,
 }
 
@@ -85,6 +88,8 @@ pub struct Parts {
     pub cross_site: CrossSite,
     /// What the policies find.
     pub findings: Findings,
+    /// Whose requests are traced.
+    pub traces: Traces,
     /// What sees to the cookies that applications set.
     pub cookies: CookieGuard,
     /// What people see.
@@ -168,7 +173,7 @@ impl Gateway {
             head_limits: parts.head_limits,
             trusted_proxies: parts.trusted_proxies,
             refused_words: Seldom::every(TOLD_EVERY),
-            rounds: Rounds::new(parts.clock),
+            rounds: Rounds::new(parts.clock.clone()),
             mode: parts.mode,
             public_port: parts.public_port,
             client_auth: parts.client_auth,
@@ -179,6 +184,8 @@ impl Gateway {
             upstreams: parts.upstreams,
             cross_site: parts.cross_site,
             findings: parts.findings,
+            traces: parts.traces,
+            clock: parts.clock,
             cookies: parts.cookies,
             audit: parts.audit,
             activity: parts.activity,
@@ -192,25 +199,37 @@ impl Gateway {
         &self,
         context: &RequestContext,
         mut request: Request<Incoming>,
+        trace: &mut Trace,
     ) -> Result<Answered, Rejection> {
         if let Some(endpoint) = self.endpoint(context)? {
-            let response = self.endpoints.answer(endpoint, context, request).await?;
+            trace.endpoint(&endpoint);
+            // Apart: what happens seldom must not make every request's future larger.
+            let response = Box::pin(self.endpoints.answer(endpoint, context, request)).await?;
             return Ok(Answered { route: Arc::clone(&self.own_label), ..response.into() });
         }
         let route = self.route(context)?;
+        trace.route(self, route, context, request.headers());
         self.check_sender(route, context, request.headers())?;
-        let visitor = self.visitor(route, context, request.headers()).await?;
+        let visitor = self.visitor(route, context, request.headers()).await;
+        trace.visitor(route, visitor.as_ref().ok());
+        let visitor = visitor?;
         let permit = match self.permit(route, context, &visitor) {
             Ok(permit) => permit,
-            Err(rejection) => return Err(self.keep_form(rejection, context, &visitor, request).await),
+            Err(rejection) => return Err(self.put_aside(rejection, context, visitor, request).await),
         };
         if count_hop(&context.method, request.headers_mut())? == Destination::Here {
             return Ok(options_of(route).into());
         }
         let cookie = self.renewed_cookie(context, &visitor).await;
         let is_own_script = is_own_script(context, request.headers());
-        let request = self.sent_after_all(context, &permit, request).await?;
+        let request = if may_stand_for_a_form(context, request.headers()) {
+            self.form_in_place_of(request, context, &permit).await?
+        } else {
+            request.map(RequestBody::Incoming)
+        };
+        trace.upstream(self, context, &permit, request.headers());
         let response = self.upstreams.forward(&permit, context, request).await?;
+        trace.application(response.headers());
         let mut answered = self.harden(response, context, &permit).with_cookie(cookie);
         if let Some(seconds) = self.expires_in(route, context, &visitor).filter(|_| is_own_script) {
             answered.response.headers_mut().insert(SESSION_EXPIRES_IN, seconds);
@@ -309,24 +328,6 @@ impl Gateway {
         Some(left.as_secs().into())
     }
 
-    pub(super) fn permit(
-        &self,
-        route: &Arc<Route>,
-        context: &RequestContext,
-        visitor: &Finding,
-    ) -> Result<Permit, Rejection> {
-        let (session, why_not) = match visitor {
-            Finding::Session(found) => (Some(Arc::clone(&found.session)), None),
-            Finding::Nobody(why_not) => (None, Some(*why_not)),
-        };
-        match decide(route, &context.method, context.intent, session.clone()) {
-            Decision::Forward(permit) => Ok(permit),
-            Decision::Login => Err(self.login(route, context, why_not)),
-            Decision::Forbid => Err(self.forbid(context, session.as_deref())),
-            Decision::RefuseMethod => Err(Rejection::Method(route.rule.methods.clone())),
-        }
-    }
-
     /// The visitor's cookie anew, where it is due and this answer may carry it.
     async fn renewed_cookie(&self, context: &RequestContext, visitor: &Finding) -> Option<HeaderValue> {
         match (visitor, context.kind) {
@@ -335,36 +336,6 @@ impl Gateway {
             }
             (Finding::Session(_), RequestKind::Script) | (Finding::Nobody(_), _) => None,
         }
-    }
-
-    fn login(&self, route: &Route, context: &RequestContext, why_not: Option<NoSession>) -> Rejection {
-        let is_safe = context.method.is_safe();
-        let return_to = is_safe.then(|| ReturnTo::of(&context.target, &self.prefix)).flatten();
-        let location = login_location(&self.prefix, return_to.as_ref());
-        match (route.rule.unauthenticated, context.kind) {
-            (Unauthenticated::Unauthorized, _) | (Unauthenticated::Auto, RequestKind::Script) => {
-                Rejection::Problem(Problem::LoginRequired)
-            }
-            (Unauthenticated::Auto, RequestKind::FrameNavigation) => Rejection::LoginOutsideFrame(location),
-            (Unauthenticated::Auto, RequestKind::Navigation)
-                if context.cross_site
-                    && self.sessions.cookie().is_strict()
-                    && why_not == Some(NoSession::NoCookie) =>
-            {
-                // The browser kept a strict cookie back; on a navigation of the page's own it will not.
-                Rejection::ComeAgain(context.target.path_and_query())
-            }
-            (Unauthenticated::Auto | Unauthenticated::Redirect, _) => {
-                Rejection::Login { location, cookie: None }
-            }
-        }
-    }
-
-    fn forbid(&self, context: &RequestContext, session: Option<&Session>) -> Rejection {
-        let about = Facts { reason: Some("route"), ..Facts::of(context) };
-        let facts = session.map_or(about, |session| session.facts(about));
-        self.audit.record(Event::AccessDenied, &facts);
-        Rejection::Problem(Problem::Forbidden)
     }
 
     /// What an upstream's answer may not do.

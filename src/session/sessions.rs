@@ -90,13 +90,20 @@ pub struct Found {
     present: Option<SessionId>,
 }
 
+impl Found {
+    /// Under which secret its cookie is signed.
+    pub fn signed_under(&self) -> Verified {
+        self.presented.under
+    }
+}
+
 /// Why a request has no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSession {
     /// It brought no cookie of the name.
     NoCookie,
-    /// It brought one that is no good.
-    BadCookie,
+    /// It brought one that is no good, for this reason.
+    BadCookie(CookieVerdict),
     /// It brought one that is ours, of a session that is over, or of none that counts.
     Ended(Handle),
 }
@@ -177,7 +184,9 @@ impl Sessions {
                 Finding::Session(found)
             }
             (CookieVerdict::Absent, _) => Finding::Nobody(NoSession::NoCookie),
-            (_, _) => Finding::Nobody(looked_up.ended.map_or(NoSession::BadCookie, NoSession::Ended)),
+            (verdict, _) => {
+                Finding::Nobody(looked_up.ended.map_or(NoSession::BadCookie(verdict), NoSession::Ended))
+            }
         })
     }
 

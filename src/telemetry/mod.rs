@@ -7,6 +7,7 @@ mod json;
 mod lines;
 mod logs;
 mod metrics;
+mod traces;
 
 pub use access::{Access, AccessLog};
 pub use audit::{Audit, Event, Facts};
@@ -15,3 +16,4 @@ pub use json::{plain, pretty};
 pub use lines::{Captured, Lines};
 pub use logs::{Format, Logs};
 pub use metrics::{CacheResult, CookieVerdict, Counted, LoginResult, Metrics, ReloadResult, ServerGauge};
+pub use traces::{TooManyTraced, TracedClient, Traces};
