@@ -230,3 +230,51 @@ async fn a_client_that_gives_up_request_after_request_is_cut_off() {
     }
     panic!("a thousand requests were given up without a consequence");
 }
+
+#[tokio::test]
+async fn heads_larger_than_a_buffer_pass_whole_where_they_may() {
+    let upstream = upstream().await;
+    let proxy = limited(&upstream, "header_bytes = \"128KiB\"\nheader_count = 300");
+    let client = proxy.client();
+    for (kib, status) in [(100, 200), (140, 431)] {
+        // No line of it is longer than others take.
+        let lines: Vec<String> =
+            (0..kib).map(|number| format!("X-{number:04}: {}", "x".repeat(1015))).collect();
+        assert_eq!(client.send(&format!("GET /\n{}", lines.join("\n")), "").await.status, status, "{kib}");
+        let mut request = http::Request::get(format!("https://{HOST}/"));
+        for line in &lines {
+            let (name, value) = line.split_once(": ").unwrap();
+            request = request.header(name, value);
+        }
+        let answer = client.send_h2(request.body(()).unwrap(), b"", None).await.unwrap();
+        assert_eq!(answer.status, status, "{kib}");
+    }
+    let received = upstream.received();
+    assert_eq!(received.len(), 2);
+    for request in received {
+        let long = request.headers.iter().filter(|(_, value)| value.len() == 1015);
+        assert_eq!(long.count(), 100);
+    }
+    still_serves(&proxy).await;
+}
+
+#[tokio::test]
+async fn an_answers_head_has_a_bound_and_beyond_it_the_connection_is_thrown_away() {
+    let upstream = Upstream::answering(|request| {
+        let lines = request.target().trim_start_matches('/').parse().unwrap_or(0);
+        let lines: Vec<(String, String)> =
+            (0..lines).map(|number| (format!("X-{number:04}"), "x".repeat(4087))).collect();
+        let lines: Vec<(&str, &str)> = lines.iter().map(|(name, value)| (&**name, &**value)).collect();
+        answer("200 OK", &lines, "hello")
+    })
+    .await;
+    let proxy = limited(&upstream, "");
+    let client = proxy.client();
+    let passed = client.send("GET /15", "").await;
+    assert_eq!((passed.status, passed.all("x-0014").len()), (200, 1));
+    assert_eq!(upstream.connections(), 1);
+    assert_eq!(client.send("GET /60", "").await.status, 502);
+    assert_eq!(client.send("GET /1", "").await.status, 200);
+    assert!(upstream.connections() > 1, "the one that it came on is not used again");
+    still_serves(&proxy).await;
+}

@@ -130,11 +130,12 @@ pub(super) fn terms(config: &Config, world: &World) -> Result<(Terms, Certificat
     Ok((Terms { limits, announcers, trusted_proxies, tls }, watch))
 }
 
-/// So many connections as the configuration allows, or as the process has descriptors for, if those are fewer: a
-/// request needs one to its upstream too, and the store, the logs and the next reload need some as well.
-pub(super) fn door(limits: &config::Limits) -> Doorkeeper {
-    let descriptors = descriptors();
-    let most = descriptors.map_or(limits.connections, |all| limits.connections.min(all * 35 / 100));
+/// So many connections as the configuration allows, or as the process has descriptors for, if those are fewer.
+pub(super) fn door(config: &Config) -> Doorkeeper {
+    let limits = &config.server.limits;
+    let bound = |upstream: &config::Upstream| upstream.servers.len() * upstream.bounds.connections;
+    let upstreams = config.upstreams.iter().map(bound).sum();
+    let most = descriptors().map_or(limits.connections, |all| limits.connections.min(room(all, upstreams)));
     if most < limits.connections {
         tracing::info!(
             most,
@@ -142,6 +143,13 @@ pub(super) fn door(limits: &config::Limits) -> Doorkeeper {
         );
     }
     Doorkeeper::new(most, limits.connections_per_client)
+}
+
+/// How many clients' connections fit among so many descriptors. A tenth is for the store, the logs and the next reload;
+/// `upstreams` need what their bounds allow, or as many as clients where that is less.
+fn room(descriptors: usize, upstreams: usize) -> usize {
+    let ours = descriptors * 9 / 10;
+    ours.saturating_sub(upstreams).max(ours / 2)
 }
 
 /// Who has to announce for whom it connects.
@@ -215,5 +223,18 @@ impl Admins {
         );
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::room;
+
+    #[test]
+    fn what_upstreams_and_the_rest_do_not_need_is_for_clients() {
+        assert_eq!(room(20_000, 256), 17_744);
+        assert_eq!(room(1_024, 256), 665);
+        assert_eq!(room(1_024, 10_000), 460, "half of it, where upstreams may have more than there is");
+        assert_eq!(room(1_024, 0), 921);
     }
 }

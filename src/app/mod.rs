@@ -122,7 +122,7 @@ impl App {
         let (terms, certificates) = terms(config, world)?;
         let shared = Shared {
             terms: Arc::new(ArcSwap::from_pointee(terms)),
-            door: door(&config.server.limits),
+            door: door(config),
             tasks,
             metrics: Arc::clone(&lasting.metrics),
         };

@@ -42,6 +42,10 @@ const WELCOME: Duration = Duration::from_secs(5);
 /// What a stream of an HTTP/2 connection may hold for a client that does not read.
 const H2_SEND_BUFFER: usize = 128 * 1024;
 
+/// What a client may send of a body before somebody takes it, and of all bodies on one connection.
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 512 * 1024;
+
 /// What all connections of a listener share.
 #[derive(Clone)]
 pub(super) struct Connections<H> {
@@ -157,6 +161,8 @@ impl<H: Handler> Connections<H> {
             .max_header_list_size(h2_header_list(&limits))
             .enable_connect_protocol()
             .max_send_buf_size(H2_SEND_BUFFER)
+            .initial_stream_window_size(H2_STREAM_WINDOW)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .keep_alive_interval(H2_PING)
             .keep_alive_timeout(H2_PING)
             .serve_connection(TokioIo::new(Policed::new(Watched::new(stream, watch.clone()))), service);

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use foregate::base::clock::Stopwatch;
 
-use super::{LARGE, Target};
+use super::{LARGE, PIECE, Target};
 use crate::support::proxy::HOST;
 
 /// For thousands of handshakes on a machine that is busy.
@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long a flooder rests whose connection was closed.
 const BREATH: Duration = Duration::from_millis(200);
+
+/// Threads that attackers have.
+const THREADS: usize = 2;
 
 /// How many there are of each kind.
 #[derive(Clone, Copy, Debug)]
@@ -36,16 +39,19 @@ pub(super) struct Force {
     pub(super) slow_heads: usize,
     /// Who asks for much and takes five kilobytes of it a second. Every second speaks HTTP/2.
     pub(super) slow_readers: usize,
+    /// Who sends a body that nobody takes, by HTTP/2: by HTTP/1.1 less of it lies here.
+    pub(super) uploaders: usize,
     /// Who gives up request after request, until the connection is closed, and comes again.
     pub(super) flooders: usize,
 }
 
 impl Force {
-    /// Bytes that they may cost in all: the formula of docs/operating.md, "What it needs".
+    /// Bytes that they may cost in all: the formula of docs/operating.md, "Limits".
     pub(super) fn memory(self) -> usize {
         const KIB: usize = 1024;
-        let connections = self.idle + self.slow_heads + self.slow_readers + self.flooders;
-        connections * 64 * KIB + self.slow_readers * 512 * KIB + (32 << 20)
+        let bodies = self.slow_readers + self.uploaders;
+        let connections = self.idle + self.slow_heads + bodies + self.flooders;
+        connections * 64 * KIB + bodies * 512 * KIB + (32 << 20)
     }
 }
 
@@ -53,25 +59,59 @@ impl Force {
 #[derive(Debug, Default)]
 pub(super) struct Deeds {
     pub(super) idle: AtomicUsize,
+    pub(super) heads: AtomicUsize,
     pub(super) heads_cut_off: AtomicUsize,
     pub(super) readers: AtomicUsize,
+    pub(super) uploaders: AtomicUsize,
     pub(super) resets: AtomicUsize,
     pub(super) floods_cut_off: AtomicUsize,
 }
 
-/// Somebody who reads slowly, while this lives.
-struct Reading(Arc<Deeds>);
+/// One more who is at it, while this lives.
+struct AtIt<'a>(&'a AtomicUsize);
 
-impl Reading {
-    fn begin(deeds: &Arc<Deeds>) -> Self {
-        deeds.readers.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(deeds))
+impl<'a> AtIt<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
     }
 }
 
-impl Drop for Reading {
+impl Drop for AtIt<'_> {
     fn drop(&mut self) {
-        self.0.readers.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Others who have the processors busy, and do nothing to the proxy: what a siege is held against.
+pub(super) struct Crowd {
+    goes_home: Arc<AtomicBool>,
+    people: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Crowd {
+    /// As many as attackers have threads, as patient as they.
+    pub(super) fn gather() -> Self {
+        let goes_home = Arc::<AtomicBool>::default();
+        let people = (0..THREADS).map(|_| {
+            let goes_home = Arc::clone(&goes_home);
+            std::thread::spawn(move || {
+                rustix::process::nice(19).unwrap();
+                while !goes_home.load(Ordering::Relaxed) {
+                    std::hint::black_box([0_u8; 1024].iter().map(|byte| u32::from(*byte)).sum::<u32>());
+                }
+            })
+        });
+        Self { people: people.collect(), goes_home }
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.goes_home.store(true, Ordering::Relaxed);
+        for person in self.people.drain(..) {
+            person.join().unwrap();
+        }
     }
 }
 
@@ -93,7 +133,7 @@ impl Siege {
     /// Everybody sets out. They would be on other machines: here they have what processor time nobody else wants.
     pub(super) fn lay(target: &Target, force: Force) -> Self {
         let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(THREADS)
             .on_thread_start(|| {
                 rustix::process::nice(19).unwrap();
             })
@@ -123,6 +163,9 @@ impl Siege {
         for number in 0..force.slow_readers {
             runtime.spawn(attacker(number).read_slowly(number));
         }
+        for number in 0..force.uploaders {
+            runtime.spawn(attacker(number).send_in_vain());
+        }
         for number in 0..force.flooders {
             runtime.spawn(attacker(number).flood(spread(BREATH, number, force.flooders)));
         }
@@ -136,8 +179,15 @@ impl Siege {
         let watch = Stopwatch::start();
         let there = || {
             let deeds = &self.deeds;
-            deeds.idle.load(Ordering::Relaxed) >= force.idle
-                && deeds.readers.load(Ordering::Relaxed) >= force.slow_readers
+            let kinds = [
+                (&deeds.idle, force.idle),
+                (&deeds.heads, force.slow_heads),
+                (&deeds.readers, force.slow_readers),
+                (&deeds.uploaders, force.uploaders),
+            ];
+            // Those whose head is cut off begin anew: at any moment some are between two.
+            kinds.iter().all(|(there, all)| there.load(Ordering::Relaxed) >= *all - *all / 20)
+                && deeds.resets.load(Ordering::Relaxed) > 0
         };
         while !there() {
             assert!(watch.elapsed() < PATIENCE, "{:?}", self.deeds);
@@ -205,9 +255,7 @@ impl Attacker {
     async fn begin_heads(self, delay: Duration) {
         tokio::time::sleep(delay).await;
         loop {
-            if self.begin_a_head().await.is_err() {
-                self.deeds.heads_cut_off.fetch_add(1, Ordering::Relaxed);
-            }
+            let _ = self.begin_a_head().await;
         }
     }
 
@@ -215,9 +263,13 @@ impl Attacker {
     async fn begin_a_head(&self) -> io::Result<()> {
         let mut stream = self.target.connect(&self.target.http1, self.from, None).await?;
         stream.write_all(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nX-Long: ").as_bytes()).await?;
+        let _at_it = AtIt::begin(&self.deeds.heads);
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            stream.write_all(b"a").await?;
+            if let Err(error) = stream.write_all(b"a").await {
+                self.deeds.heads_cut_off.fetch_add(1, Ordering::Relaxed);
+                return Err(error);
+            }
         }
     }
 
@@ -231,7 +283,7 @@ impl Attacker {
     async fn read_http1(&self) -> io::Result<()> {
         let mut stream = self.target.connect(&self.target.http1, self.from, Some(4096)).await?;
         stream.write_all(format!("GET {LARGE} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).await?;
-        let _reading = Reading::begin(&self.deeds);
+        let _reading = AtIt::begin(&self.deeds.readers);
         while stream.read(&mut [0; 512]).await? > 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -246,7 +298,7 @@ impl Attacker {
         let mut requests = requests.ready().await.map_err(io::Error::other)?;
         let (answer, _) = requests.send_request(request, true).map_err(io::Error::other)?;
         let mut body = answer.await.map_err(io::Error::other)?.into_body();
-        let _reading = Reading::begin(&self.deeds);
+        let _reading = AtIt::begin(&self.deeds.readers);
         let mut taken = 0;
         while let Some(piece) = body.data().await {
             taken += piece.map_err(io::Error::other)?.len();
@@ -260,11 +312,39 @@ impl Attacker {
         Ok(())
     }
 
+    /// The application takes nothing: what is sent stays on the way.
+    async fn send_in_vain(self) {
+        loop {
+            let _ = self.send_body().await;
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
+    async fn send_body(&self) -> io::Result<()> {
+        let stream = self.target.connect(&self.target.http2, self.from, None).await?;
+        let (requests, connection) = h2::client::handshake(stream).await.map_err(io::Error::other)?;
+        let _driver = AbortOnDropHandle::new(tokio::spawn(connection));
+        let request = http::Request::post(format!("https://{HOST}{LARGE}")).body(()).unwrap();
+        let mut requests = requests.ready().await.map_err(io::Error::other)?;
+        let (_answer, mut body) = requests.send_request(request, false).map_err(io::Error::other)?;
+        let _at_it = AtIt::begin(&self.deeds.uploaders);
+        loop {
+            body.reserve_capacity(PIECE.len());
+            let capacity = std::future::poll_fn(|context| body.poll_capacity(context)).await;
+            let Some(room) = capacity else { return Ok(()) };
+            let length = room.map_err(io::Error::other)?.min(PIECE.len());
+            body.send_data(PIECE[..length].into(), false).map_err(io::Error::other)?;
+        }
+    }
+
     async fn flood(self, delay: Duration) {
         tokio::time::sleep(delay).await;
         loop {
+            let before = self.deeds.resets.load(Ordering::Relaxed);
             let _ = self.flood_once().await;
-            self.deeds.floods_cut_off.fetch_add(1, Ordering::Relaxed);
+            if self.deeds.resets.load(Ordering::Relaxed) > before {
+                self.deeds.floods_cut_off.fetch_add(1, Ordering::Relaxed);
+            }
             tokio::time::sleep(BREATH).await;
         }
     }
