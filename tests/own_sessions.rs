@@ -220,3 +220,28 @@ async fn of_very_many_sessions_those_that_began_last_are_shown_and_the_one_that_
     assert_eq!(revoke(&proxy.client(), &first, ("scope", "others")).await.status, 303);
     assert_eq!(told(&proxy.client(), &first).await["sessions"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn an_applications_cookies_end_with_their_users_session() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).section("[cookies]\nexempt = [\"theme\"]").start();
+    let client = proxy.client();
+    let mut jar = proxy.logged_in(ALICE).await;
+    jar.0.extend(
+        [("basket", "7"), ("theme", "dark")].map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let ended = |answer: &Answer| -> Vec<String> {
+        let lines = answer.all("set-cookie").into_iter().filter(|line| line.contains("Max-Age=0"));
+        lines.map(|line| line.split('=').next().unwrap().to_owned()).collect()
+    };
+    let mut same = jar.clone();
+    let again = client.log_in(&mut same, ALICE, "").await;
+    assert_eq!((again.status, ended(&again)), (303, Vec::new()), "the same user goes on");
+    let other = client.log_in(&mut same, BOB, "").await;
+    assert_eq!((other.status, ended(&other)), (303, vec!["basket".to_owned()]));
+    same.0.push(("basket".to_owned(), "8".to_owned()));
+    let out = client.log_out(&mut same).await;
+    assert_eq!(ended(&out), ["__Host-session", "basket"]);
+    let line = out.all("set-cookie").into_iter().find(|line| line.starts_with("basket=")).unwrap();
+    assert_eq!(line, "basket=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax");
+}

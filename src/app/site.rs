@@ -85,6 +85,7 @@ impl Site {
             pages: Arc::clone(&pages),
             store: Arc::clone(&lasting.store),
             clock: clock.clone(),
+            cookies: Arc::clone(&cookies),
             clear_site_data: ClearSiteData::new(&config.session.clear_site_data),
             audit: lasting.audit.clone(),
             metrics: Arc::clone(&lasting.metrics),

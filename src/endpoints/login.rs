@@ -86,9 +86,13 @@ impl Parts {
             }
         };
         self.logged_in(context, &identity, begun.handle);
+        let is_somebody_else = self.browsers.is_anothers(context, &headers, &identity.account);
         let mut response = self.after_login(context, &headers, form.field("return_to"));
         let known = self.browsers.remember(context, &identity.account, browser);
         add_cookies(&mut response, [begun.set_cookie, known]);
+        if is_somebody_else {
+            add_cookies(&mut response, self.cookies.expire(&headers));
+        }
         Ok(response)
     }
 

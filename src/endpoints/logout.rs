@@ -47,13 +47,14 @@ impl Parts {
             let ended = self.sessions.end(context, &headers, "logout").await;
             ended.map_err(|_| Problem::LogoutUnavailable)?;
         }
-        Ok(self.signed_out())
+        Ok(self.signed_out(&headers))
     }
 
-    /// What a browser whose session has ended is told: where to go, and what to forget.
-    pub(super) fn signed_out(&self) -> Response<Body> {
+    /// What a browser whose session has ended is told: where to go, and what to forget. `headers` are those of its request.
+    pub(super) fn signed_out(&self, headers: &HeaderMap) -> Response<Body> {
         let mut response = see_other(&format!("{}/login?signed_out=1", self.prefix));
         add_cookies(&mut response, self.sessions.cookie().clear());
+        add_cookies(&mut response, self.cookies.expire(headers));
         self.clear_site_data.apply(response.headers_mut());
         response
     }

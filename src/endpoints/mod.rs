@@ -19,7 +19,7 @@ use crate::auth::{Attempts, LocalUsers};
 use crate::base::clock::Clock;
 use crate::http::{Body, PathPrefix, Problem, RequestContext, Target, redirect};
 use crate::pages::Pages;
-use crate::policy::ClearSiteData;
+use crate::policy::{ClearSiteData, CookiePolicy};
 use crate::session::{FormTokens, KnownBrowsers, Sessions, UnsentForms};
 use crate::store::Store;
 use crate::telemetry::{Audit, Metrics};
@@ -58,6 +58,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The time that pages tell.
     pub clock: Clock,
+    /// What ends the applications' cookies with their user's session.
+    pub cookies: Arc<CookiePolicy>,
     /// What a browser is to forget at logout.
     pub clear_site_data: ClearSiteData,
     /// Who hears of security events.

@@ -52,7 +52,7 @@ impl Parts {
         if !is_own {
             return Ok(see_other(&format!("{}/session", self.prefix)));
         }
-        Ok(self.signed_out())
+        Ok(self.signed_out(&headers))
     }
 
     fn log_in_first(&self, context: &RequestContext) -> Result<Response<Body>, Refusal> {

@@ -27,6 +27,11 @@ pub fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'
     })
 }
 
+/// The names of all cookies, as the laxest reader finds them.
+pub fn names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    lines(headers).flat_map(pairs).map(sent_name).filter(|name| !name.is_empty())
+}
+
 /// Cuts out all cookies that an upstream might take for one of `names`: case and white space around the name do
 /// not count, nor does whether it has a value. The others stay as they are; several lines, as HTTP/2 has them
 /// (RFC 9113 §8.2.3), become one.

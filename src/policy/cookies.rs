@@ -233,7 +233,11 @@ impl CookiePolicy {
         self.prefixed.iter().any(|(hosts, alike)| hosts.fits(host) && alike.fits(&look))
     }
 
-    fn is_exempt(&self, name: &[u8]) -> bool {
+    pub(super) fn is_own(&self, name: &[u8]) -> bool {
+        self.own.contains(name)
+    }
+
+    pub(super) fn is_exempt(&self, name: &[u8]) -> bool {
         any_fits(&self.config.exempt, name)
     }
 

@@ -4,6 +4,7 @@ mod access;
 mod activity;
 mod cookies;
 mod cross_site;
+mod expiry;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod headers;

@@ -69,6 +69,12 @@ impl KnownBrowsers {
             .map(|vouched| KnownBrowser(*vouched.id.expose().first_chunk().expect("an id has 32 bytes")))
     }
 
+    /// Whether somebody else than `account` logged in last from the browser that the request comes from.
+    pub fn is_anothers(&self, request: &RequestContext, headers: &HeaderMap, account: &Account) -> bool {
+        let mut values = cookies::values(headers, BROWSER_COOKIE).take(COOKIES_CHECKED).peekable();
+        values.peek().is_some() && !values.any(|value| self.vouches(request, value, account))
+    }
+
     /// Whether `value` was such a browser's cookie for `account` on the request's host.
     pub(super) fn vouches(&self, request: &RequestContext, value: &[u8], account: &Account) -> bool {
         let vouched = self.values.read(value, &scope(request, account), self.clock.now());
