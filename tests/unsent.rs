@@ -100,7 +100,11 @@ async fn its_user_sends_it_after_the_login_as_it_was_and_once() {
     assert!(upstream.received().is_empty(), "nothing is sent by itself");
 
     let token = page.field("foregate-unsent");
-    assert_eq!(press(&client, &jar, TARGET, &token).await.status, 200);
+    let pressed = press(&client, &jar, TARGET, &token).await;
+    assert_eq!((pressed.status, pressed.header("cache-control")), (200, Some("no-store")));
+    assert!(
+        pressed.all("set-cookie").iter().any(|line| line.starts_with(COOKIE) && line.contains("Max-Age=0"))
+    );
     let sent = upstream.only();
     assert_eq!(
         (sent.line.as_str(), sent.body),
@@ -138,8 +142,20 @@ async fn another_user_of_the_browser_does_not_get_it() {
     let client = proxy.client();
     let mut jar = interrupted(&proxy).await;
     assert_eq!(client.log_in(&mut jar, BOB, "").await.status, 303);
-    assert_eq!(offered(&client, &jar).await, None);
+    let page = client.visit("/_foregate/unsent?return_to=%2Fon", &jar).await;
+    assert_eq!((page.status, page.header("location")), (303, Some("/on")), "{page:#?}");
     assert_eq!(posts(&upstream), 0);
+    client.log_in(&mut jar, ALICE, "").await;
+    assert!(offered(&client, &jar).await.is_some(), "it goes on waiting for its own");
+}
+
+#[tokio::test]
+async fn where_hosts_share_sessions_nothing_is_kept() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).section("[session.cookie]\ndomain = \"app.test\"").start();
+    let jar = left_by_alice(&proxy).await;
+    let answer = send(&proxy.client(), &jar, OWN_PAGE).await;
+    assert!(!was_kept(&answer) && answer.status == 303, "{answer:#?}");
 }
 
 #[tokio::test]
@@ -150,7 +166,7 @@ async fn nor_does_one_whose_name_is_spelled_alike() {
     let client = proxy.client();
     let mut jar = interrupted(&proxy).await;
     assert_eq!(client.log_in(&mut jar, ("Alice", ALICE.1), "").await.status, 303);
-    assert_eq!(offered(&client, &jar).await, None);
+    assert_eq!(client.visit("/_foregate/unsent?return_to=%2Fon", &jar).await.header("location"), Some("/on"));
 }
 
 #[tokio::test]

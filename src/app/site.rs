@@ -202,6 +202,10 @@ fn unsent_forms(
     lasting: &Lasting,
     browsers: &Arc<KnownBrowsers>,
 ) -> Option<Arc<UnsentForms>> {
+    // A session that several hosts share may be another user's than the one who logged in last on this host.
+    if config.session.cookie.domain.is_some() {
+        return None;
+    }
     let most_bytes = Some(config.csrf.keep_body).filter(|bytes| *bytes > 0)?;
     let World { clock, random, .. } = &lasting.world;
     let (store, browsers) = (Arc::clone(&lasting.store), Arc::clone(browsers));

@@ -9,7 +9,7 @@ use super::login::add_cookies;
 use super::{Parts, Refusal, see_other};
 use crate::http::{Body, Problem, RequestContext};
 use crate::pages::UnsentPage;
-use crate::session::{Finding, Found};
+use crate::session::{Finding, Found, Waiting};
 
 impl Parts {
     /// Where somebody who has just signed in goes on to: first to the form that waits for them, if one may.
@@ -42,11 +42,15 @@ impl Parts {
         let wish = form_urlencoded::parse(query).find(|(name, _)| name == "return_to");
         let return_to = wish.map(|(_, value)| value.into_owned()).unwrap_or_default();
         let Some(forms) = &self.unsent else { return Ok(see_other(&self.destination(&return_to))) };
-        let offer = forms.offer(context, headers, &found.session).await;
-        let Some(offer) = offer.map_err(|_| Problem::StoreUnavailable)? else {
-            let mut response = see_other(&self.destination(&return_to));
-            add_cookies(&mut response, [forms.forget()]);
-            return Ok(response);
+        let waiting = forms.offer(context, headers, &found.session).await;
+        let offer = match waiting.map_err(|_| Problem::StoreUnavailable)? {
+            Waiting::Form(offer) => offer,
+            Waiting::AnothersForm => return Ok(see_other(&self.destination(&return_to))),
+            Waiting::Nothing => {
+                let mut response = see_other(&self.destination(&return_to));
+                add_cookies(&mut response, [forms.forget()]);
+                return Ok(response);
+            }
         };
         let page = UnsentPage {
             target: &offer.target,

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use hyper::body::Incoming;
 
 use super::rejection::Rejection;
@@ -23,6 +23,13 @@ const TOKEN: usize = 43;
 
 /// Work that is done for few requests, apart from what all of them need: it must not make every request's future larger.
 type Apart<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What goes upstream for a request that may have stood for a form.
+pub(super) struct Sent {
+    pub(super) request: Request<RequestBody>,
+    /// Has the browser forget the form that was sent.
+    pub(super) forget: Option<HeaderValue>,
+}
 
 impl Gateway {
     /// The rejection of a request, after its form was put aside where its sender has to log in again to send it.
@@ -45,7 +52,7 @@ impl Gateway {
         context: &RequestContext,
         visitor: &Finding,
         request: Request<Incoming>,
-    ) -> Option<http::HeaderValue> {
+    ) -> Option<HeaderValue> {
         let forms = self.unsent.as_deref()?;
         let Finding::Nobody(NoSession::Ended(handle)) = visitor else { return None };
         let (head, body) = request.into_parts();
@@ -69,11 +76,11 @@ impl Gateway {
         request: Request<Incoming>,
         context: &'a RequestContext,
         permit: &'a Permit,
-    ) -> Apart<'a, Result<Request<RequestBody>, Rejection>> {
+    ) -> Apart<'a, Result<Sent, Rejection>> {
         Box::pin(async move {
             match permit.session() {
                 Some(session) => self.form_that_it_stands_for(context, session, request).await,
-                None => Ok(request.map(RequestBody::Incoming)),
+                None => Ok(Sent { request: request.map(RequestBody::Incoming), forget: None }),
             }
         })
     }
@@ -83,15 +90,17 @@ impl Gateway {
         context: &RequestContext,
         session: &Session,
         request: Request<Incoming>,
-    ) -> Result<Request<RequestBody>, Rejection> {
+    ) -> Result<Sent, Rejection> {
         let (mut head, body) = request.into_parts();
         let sent = read_whole(body, LENGTH as u64, PATIENCE).await.map_err(Rejection::Problem)?;
         let Some(token) = token_in(&sent) else {
-            return Ok(Request::from_parts(head, RequestBody::Whole(sent)));
+            return Ok(Sent { request: Request::from_parts(head, RequestBody::Whole(sent)), forget: None });
         };
         let form = self.collected(context, &head.headers, session, token).await?;
         form.restore(&mut head.headers);
-        Ok(Request::from_parts(head, RequestBody::Whole(form.body)))
+        // Whoever brings the parcel back to the store brings nobody the key.
+        let forget = self.unsent.as_ref().map(|forms| forms.forget());
+        Ok(Sent { request: Request::from_parts(head, RequestBody::Whole(form.body)), forget })
     }
 
     async fn collected(

@@ -12,7 +12,7 @@ use super::rounds::Rounds;
 use super::routes::{NoRoute, Routes};
 use super::set_cookies::{CookieGuard, Source};
 use super::trace::Trace;
-use super::unsent::may_stand_for_a_form;
+use super::unsent::{Sent, may_stand_for_a_form};
 use crate::base::clock::Clock;
 use crate::base::random::Random;
 use crate::base::seldom::Seldom;
@@ -222,15 +222,15 @@ impl Gateway {
         }
         let cookie = self.renewed_cookie(context, &visitor).await;
         let is_own_script = is_own_script(context, request.headers());
-        let request = if may_stand_for_a_form(context, request.headers()) {
+        let Sent { request, forget } = if may_stand_for_a_form(context, request.headers()) {
             self.form_in_place_of(request, context, &permit).await?
         } else {
-            request.map(RequestBody::Incoming)
+            Sent { request: request.map(RequestBody::Incoming), forget: None }
         };
         trace.upstream(self, context, &permit, request.headers());
         let response = self.upstreams.forward(&permit, context, request).await?;
         trace.application(response.headers());
-        let mut answered = self.harden(response, context, &permit).with_cookie(cookie);
+        let mut answered = self.harden(response, context, &permit).with_cookie(cookie).with_cookie(forget);
         if let Some(seconds) = self.expires_in(route, context, &visitor).filter(|_| is_own_script) {
             answered.response.headers_mut().insert(SESSION_EXPIRES_IN, seconds);
         }

@@ -145,7 +145,6 @@ impl Claim {
     }
 }
 
-/// One scheme, however often it is said; of several nobody knows which is whose.
 /// Whether anybody, believed or not, says that a request came by https.
 pub fn is_said_to_be_secure(headers: &HeaderMap) -> bool {
     let says = |name, word: &[u8]| {
@@ -155,6 +154,7 @@ pub fn is_said_to_be_secure(headers: &HeaderMap) -> bool {
     says(X_FORWARDED_PROTO, b"https") || says(header::FORWARDED, b"proto=https")
 }
 
+/// One scheme, however often it is said; of several nobody knows which is whose.
 fn x_forwarded_proto(headers: &HeaderMap) -> Result<Option<Scheme>, BadForwarding> {
     let lines = headers.get_all(X_FORWARDED_PROTO).iter();
     let mut said = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(scheme_said);

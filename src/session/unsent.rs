@@ -79,6 +79,17 @@ pub struct UnsentForm {
     label: Label,
 }
 
+/// What waits in a browser for somebody.
+#[derive(Debug)]
+pub enum Waiting {
+    /// A form of theirs.
+    Form(Offer),
+    /// Somebody else's form: they know nothing of it, and it goes on waiting.
+    AnothersForm,
+    /// Nothing, or nothing any more.
+    Nothing,
+}
+
 /// A form that its user may send after all.
 #[derive(Debug)]
 pub struct Offer {
@@ -178,9 +189,12 @@ impl UnsentForms {
         request: &RequestContext,
         headers: &HeaderMap,
         session: &Session,
-    ) -> Result<Option<Offer>, Unavailable> {
+    ) -> Result<Waiting, Unavailable> {
         for id in self.carried(request, headers) {
-            let Some(form) = self.fetch(request, &id, session, Fetch::Look).await? else { continue };
+            let Some(form) = self.fetch(request, &id, Fetch::Look).await? else { continue };
+            if !self.is_of(request, &form, session) {
+                return Ok(Waiting::AnothersForm);
+            }
             let token = self.tokens.tag(&token_fields(&[
                 request.authority.host(),
                 &session.handle.to_string(),
@@ -188,14 +202,14 @@ impl UnsentForms {
                 &form.label.target,
             ]));
             let waited = self.clock.now().since(Timestamp::from_seconds(form.label.sent_at));
-            return Ok(Some(Offer {
+            return Ok(Waiting::Form(Offer {
                 bytes: form.body.len(),
                 left: LIFE.saturating_sub(waited),
                 token: base64url::encode(token),
                 target: form.label.target,
             }));
         }
-        Ok(None)
+        Ok(Waiting::Nothing)
     }
 
     /// The form that `token` stands for in this request; it is given once.
@@ -215,7 +229,8 @@ impl UnsentForms {
             let parcel = id.handle().to_string();
             let fields = [request.authority.host(), &handle, &parcel, &target];
             if self.tokens.verify(&token_fields(&fields), &tag).is_some() {
-                return self.fetch(request, &id, session, Fetch::Collect).await;
+                let form = self.fetch(request, &id, Fetch::Collect).await?;
+                return Ok(form.filter(|form| self.is_of(request, form, session)));
             }
         }
         Ok(None)
@@ -241,17 +256,16 @@ impl UnsentForms {
         &self,
         request: &RequestContext,
         id: &SessionId,
-        session: &Session,
         how: Fetch,
     ) -> Result<Option<UnsentForm>, Unavailable> {
         let Some(content) = self.store.fetch(&id.handle(), how).await? else { return Ok(None) };
         let opened = sealer(id).open(&content, request.authority.host().as_bytes());
-        let form = opened.and_then(|content| UnsentForm::read(content.expose()));
-        Ok(form.filter(|form| {
-            let vouches =
-                |value: &String| self.browsers.vouches(request, value.as_bytes(), &session.identity.account);
-            form.label.browsers.iter().any(vouches)
-        }))
+        Ok(opened.and_then(|content| UnsentForm::read(content.expose())))
+    }
+
+    fn is_of(&self, request: &RequestContext, form: &UnsentForm, session: &Session) -> bool {
+        let account = &session.identity.account;
+        form.label.browsers.iter().any(|value| self.browsers.vouches(request, value.as_bytes(), account))
     }
 
     fn carried<'a>(

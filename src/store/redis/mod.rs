@@ -344,11 +344,12 @@ impl Store for RedisStore {
         let key = self.keys.parcel(name);
         let patience = self.topology.patience(&key);
         Box::pin(in_time(patience, async move {
-            let mut get = cmd(match how {
-                Fetch::Look => "GET",
-                Fetch::Collect => "GETDEL",
-            });
-            Ok(self.topology.run(&key, Order::Once(get.arg(&key)), patience).await?)
+            let (mut look, mut collect) = (cmd("GET"), cmd("GETDEL"));
+            let order = match how {
+                Fetch::Look => Order::Command(look.arg(&key)),
+                Fetch::Collect => Order::Once(collect.arg(&key)),
+            };
+            Ok(self.topology.run(&key, order, patience).await?)
         }))
     }
 
