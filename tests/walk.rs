@@ -385,14 +385,17 @@ async fn an_application_that_sends_users_to_the_login_in_a_circle_is_told_of() {
         Upstream::answering(|_| answer("302 Found", &[("Location", "/_foregate/login")], "")).await;
     let proxy = proxy(&upstream).start();
     let (client, alice) = (proxy.client(), proxy.logged_in(ALICE).await);
-    for _ in 0..6 {
-        assert_eq!(client.visit(&to_login("/a"), &alice).await.status, 303);
+    for page in 0..7 {
+        assert_eq!(client.visit(&to_login(&format!("/a?{page}")), &alice).await.status, 303);
     }
     let circle = client.visit(&to_login("/a"), &alice).await;
     assert_eq!(circle.status, 508, "{circle:#?}");
     assert!(circle.body.contains("It goes round in a circle") && circle.body.contains("login?again=1"));
     assert_eq!(client.visit(&to_login("/b"), &alice).await.status, 303, "another tab");
-    proxy.clock.advance(std::time::Duration::from_secs(10));
+    assert_eq!(client.get(&to_login("/a"), &alice).await.status, 303, "a script has no page to show");
+    let head = format!("HEAD {}\nAccept: text/html\nCookie: {}", to_login("/a"), alice.header());
+    assert_eq!(client.send(&head, "").await.status, 303);
+    proxy.clock.advance(std::time::Duration::from_secs(5));
     assert_eq!(client.visit(&to_login("/a"), &alice).await.status, 303, "somebody who comes later");
 }
 
@@ -415,10 +418,12 @@ async fn what_a_proxy_before_this_one_passes_on_by_http_does_not_go_round_for_ev
     let circle = ask("/a", said).await;
     assert_eq!(circle.status, 508, "{circle:#?}");
     assert!(circle.body.contains("It goes round in a circle"), "{circle:#?}");
-    assert_eq!(ask("/a", "Forwarded: for=192.0.2.1;proto=https\r\n").await.status, 508);
+    let forwarded = "Forwarded: for=192.0.2.1;proto=https\r\n";
+    assert_eq!(ask("/a?b", &format!("{forwarded}Accept: text/html\r\n")).await.status, 508);
+    assert_eq!(ask("/a", forwarded).await.status, 308, "a script has no page to show");
     assert_eq!(ask("/b", said).await.status, 308);
     for _ in 0..20 {
-        assert_eq!(ask("/c", "").await.status, 308, "nobody says that it came by https");
+        assert_eq!(ask("/c", "Accept: text/html\r\n").await.status, 308, "nobody says that it came by https");
     }
     assert!(upstream.received().is_empty());
 }

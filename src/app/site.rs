@@ -13,7 +13,7 @@ use crate::admin::AdminParts;
 use crate::auth::{Attempts, LocalUsers, PasswordQueue};
 use crate::base::signed::Secrets;
 use crate::config::{Config, LocalAuth};
-use crate::endpoints::{self, Endpoints};
+use crate::endpoints::{self, Endpoints, LoginRounds};
 use crate::gateway::{self, CookieGuard, Gateway, Routes};
 use crate::http::HeadLimits;
 use crate::pages::Pages;
@@ -83,7 +83,7 @@ impl Site {
             browsers,
             unsent: unsent.clone(),
             pages: Arc::clone(&pages),
-            store: Arc::clone(&lasting.store),
+            rounds: LoginRounds::new(clock.clone(), *random),
             clock: clock.clone(),
             cookies: Arc::clone(&cookies),
             clear_site_data: ClearSiteData::new(&config.session.clear_site_data),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::client::network_of;
 use crate::base::clock::Clock;
 use crate::base::identity::Account;
 use crate::base::rate::Rate;
@@ -107,7 +108,7 @@ impl Attempts {
                 bucket(BROWSER, self.per_user, &parts).into_iter().collect()
             }
             _ => {
-                let client = bucket(CLIENT, self.per_client, &[&network(attempt.client)]);
+                let client = bucket(CLIENT, self.per_client, &[&octets(attempt.client)]);
                 client.into_iter().chain(bucket(USER, self.per_user, &of_account)).collect()
             }
         }
@@ -119,24 +120,10 @@ impl Attempts {
     }
 }
 
-/// What one client has to itself: an IPv4 address, or an IPv6 /64.
-fn network(address: IpAddr) -> Vec<u8> {
-    match address.to_canonical() {
+/// Of the network that a client has to itself.
+fn octets(client: IpAddr) -> Vec<u8> {
+    match network_of(client) {
         IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets()[..8].to_vec(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_is_an_ipv4_address_or_an_ipv6_64() {
-        let same = |one: &str, other: &str| network(one.parse().unwrap()) == network(other.parse().unwrap());
-        assert!(
-            same("2001:db8:1:2::1", "2001:db8:1:2:ffff::2") && !same("2001:db8:1:2::1", "2001:db8:1:3::1")
-        );
-        assert!(same("::ffff:192.0.2.1", "192.0.2.1") && !same("192.0.2.1", "192.0.2.2"));
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }

@@ -1,6 +1,7 @@
 //! Words that everybody may use. Rank 0: imports from no other room.
 
 pub mod base64url;
+pub mod client;
 pub mod clock;
 pub mod duration;
 pub mod file_version;

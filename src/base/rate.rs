@@ -16,6 +16,20 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// `count` at once, which drain evenly within `span`.
+    ///
+    /// # Panics
+    /// Where there is nothing to count.
+    pub const fn per(count: u32, span: Duration) -> Self {
+        let count = NonZeroU32::new(count).expect("a rate counts something");
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a rate's span is far below half a million years"
+        )]
+        let micros = span.as_micros() as u64;
+        Self { count, interval: Duration::from_micros(micros / count.get() as u64) }
+    }
+
     /// How many at once.
     pub const fn count(self) -> u32 {
         self.count.get()
@@ -46,7 +60,7 @@ pub fn parse(text: &str) -> Result<Rate, NotARate> {
     if count.get() > MOST {
         return Err(NotARate);
     }
-    Ok(Rate { count, interval: Duration::from_micros(seconds * 1_000_000 / u64::from(count.get())) })
+    Ok(Rate::per(count.get(), Duration::from_secs(seconds)))
 }
 
 /// The text is not a rate.

@@ -44,7 +44,7 @@ impl Parts {
         };
         match self.sessions.find(context, headers).await {
             Ok(Finding::Session(found)) if !wishes.again => {
-                if self.goes_round(&found.session, page.return_to).await {
+                if self.rounds.is_one_too_many(context, &found.session, page.return_to) {
                     return Err(Problem::LoginLoop.into());
                 }
                 Ok(self.after_login(context, headers, page.return_to))

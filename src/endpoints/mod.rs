@@ -15,13 +15,14 @@ use std::sync::Arc;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+pub use rounds::LoginRounds;
+
 use crate::auth::{Attempts, LocalUsers};
 use crate::base::clock::Clock;
 use crate::http::{Body, PathPrefix, Problem, RequestContext, Target, redirect};
 use crate::pages::Pages;
 use crate::policy::{ClearSiteData, CookiePolicy};
 use crate::session::{FormTokens, KnownBrowsers, Sessions, UnsentForms};
-use crate::store::Store;
 use crate::telemetry::{Audit, Metrics};
 
 /// The proxy's own pages.
@@ -54,8 +55,8 @@ pub struct Parts {
     pub unsent: Option<Arc<UnsentForms>>,
     /// What people see.
     pub pages: Arc<Pages>,
-    /// What counts where users are sent on in vain.
-    pub store: Arc<dyn Store>,
+    /// What notices users who are sent on in vain.
+    pub rounds: LoginRounds,
     /// The time that pages tell.
     pub clock: Clock,
     /// What ends the applications' cookies with their user's session.

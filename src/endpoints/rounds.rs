@@ -1,30 +1,61 @@
-//! Applications that send a signed-in user to the login again and again: the login sends them back each time, and the
-//! browser goes round until it gives up.
+//! Applications that send a signed-in user to the login again and again: the login sends them back each time.
 
-use sha2::{Digest, Sha256};
+use std::time::Duration;
 
-use super::Parts;
-use crate::base::rate;
+use http::Method;
+
+use crate::base::clock::Clock;
+use crate::base::random::Random;
+use crate::base::rate::Rate;
+use crate::base::seldom::Seldom;
+use crate::http::{RequestContext, RequestKind};
+use crate::policy::Rounds;
 use crate::session::Session;
-use crate::store::{Bucket, BucketName, Taken};
 
-/// So often is somebody sent on to one place who need not log in; browsers give up after twenty redirects, which are ten
-/// rounds, and Safari after sixteen.
-const MOST: &str = "6/m";
+/// So often is somebody sent on to one place who need not log in. Safari gives up after sixteen redirects, which are eight
+/// rounds, and others after twenty.
+const MOST: Rate = Rate::per(7, Duration::from_secs(30));
 
-impl Parts {
-    /// Whether the user of `session` was sent on to `destination` too often to be sent there again. Where nobody can
-    /// tell they are: browsers have a limit of their own.
-    pub(super) async fn goes_round(&self, session: &Session, destination: &str) -> bool {
-        let digest: [u8; 32] =
-            Sha256::new().chain_update(session.handle.as_bytes()).chain_update(destination).finalize().into();
-        let name = BucketName { scope: "round", digest: std::array::from_fn(|at| digest[at]) };
-        let bucket = Bucket { name, rate: rate::parse(MOST).expect("a rate") };
-        let taken = self.store.take(&bucket, self.clock.now()).await;
-        let goes_round = matches!(taken, Ok(Taken::Full(_)));
-        if goes_round {
-            tracing::warn!(handle = %session.handle, destination, "an application sends a signed-in user to the login again and again");
+/// How often the log tells of them at most.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// Notices them.
+#[derive(Debug)]
+pub struct LoginRounds {
+    rounds: Rounds,
+    told: Seldom,
+}
+
+impl LoginRounds {
+    /// Counts in this process.
+    pub fn new(clock: Clock, random: Random) -> Self {
+        Self { rounds: Rounds::new(MOST, clock, random), told: Seldom::every(TOLD_EVERY) }
+    }
+
+    /// Whether the user of `session` was sent on to `destination` too often to be sent there again. Only browsers are
+    /// counted that show what they get.
+    pub(super) fn is_one_too_many(
+        &self,
+        request: &RequestContext,
+        session: &Session,
+        destination: &str,
+    ) -> bool {
+        if request.kind == RequestKind::Script || request.method != Method::GET {
+            return false;
         }
-        goes_round
+        let host = request.authority.host();
+        // Queries may differ from round to round, and hold what is not for logs.
+        let path = destination.split(['?', '#']).next().unwrap_or_default();
+        let is_too_many =
+            self.rounds.is_one_too_many(&[session.handle.as_bytes(), host.as_bytes(), path.as_bytes()]);
+        if is_too_many && self.told.is_due() {
+            tracing::warn!(
+                handle = %session.handle,
+                host,
+                path,
+                "an application sends a signed-in user to the login again and again"
+            );
+        }
+        is_too_many
     }
 }

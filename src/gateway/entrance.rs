@@ -129,10 +129,11 @@ impl Passage {
         trace: &mut Trace,
     ) -> Result<Answered, Rejection> {
         if let Some(port) = self.gateway.sent_on_to(self.purpose, context, peer) {
+            let sent_on = self.gateway.redirect_to_https(context, port)?;
             if self.gateway.rounds.is_one_too_many(context, request.headers()) {
                 return Err(Rejection::Problem(Problem::HttpsLoop));
             }
-            return self.gateway.redirect_to_https(context, port);
+            return Ok(sent_on);
         }
         self.gateway.check_handshake(context, peer.handshake)?;
         self.gateway.walk(context, request, trace).await

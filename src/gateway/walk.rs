@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::rejection::{Rejection, allow};
-use super::rounds::Rounds;
+use super::rounds::HttpsRounds;
 use super::routes::{NoRoute, Routes};
 use super::set_cookies::{CookieGuard, Source};
 use super::trace::Trace;
@@ -51,7 +51,7 @@ pub struct Gateway {
     pub(super) trusted_proxies: TrustedProxies,
     /// Words of theirs that are refused.
     pub(super) refused_words: Seldom,
-    pub(super) rounds: Rounds,
+    pub(super) rounds: HttpsRounds,
     pub(super) mode: Mode,
     pub(super) public_port: u16,
     client_auth: Option<ClientAuth>,
@@ -173,7 +173,7 @@ impl Gateway {
             head_limits: parts.head_limits,
             trusted_proxies: parts.trusted_proxies,
             refused_words: Seldom::every(TOLD_EVERY),
-            rounds: Rounds::new(parts.clock.clone()),
+            rounds: HttpsRounds::new(parts.clock.clone(), parts.random),
             mode: parts.mode,
             public_port: parts.public_port,
             client_auth: parts.client_auth,

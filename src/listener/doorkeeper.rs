@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::base::client::network_of;
 use crate::base::lock::lock;
 
 /// Lets connections in.
@@ -55,7 +56,7 @@ impl Place {
     /// Counts it as one of `client`'s.
     pub(super) fn is_for(&mut self, client: IpAddr) -> Result<(), TooMany> {
         let Some(most) = self.door.per_client else { return Ok(()) };
-        let client = one_client(client);
+        let client = network_of(client);
         let mut clients = self.door.clients();
         let count = clients.entry(client).or_default();
         if *count >= most.get() {
@@ -65,14 +66,6 @@ impl Place {
         drop(clients);
         self.client = Some(client);
         Ok(())
-    }
-}
-
-/// Whoever has one address of IPv6 has all of its /64.
-fn one_client(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
     }
 }
 

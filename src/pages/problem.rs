@@ -133,7 +133,7 @@ const fn text(problem: Problem) -> &'static str {
         Problem::RequestTimeout => "Your request did not arrive in time. Check the connection.",
         Problem::TooManyRequests => "Wait for a moment before the next one.",
         Problem::LoginLoop => {
-            "You are signed in here, but the application sent you to the login again and again. Perhaps it does not know this account: sign in as somebody else, or tell whoever runs the site."
+            "You are signed in here, but the application sent you to the login again and again. Perhaps it does not know this account: sign in as somebody else, or tell whoever runs the site. If you had many pages open, wait for half a minute and reload."
         }
         Problem::HttpsLoop => {
             "The browser was sent on to a secure connection, and came back by an insecure one each time. Whoever runs the site finds the reason in the proxy's log."

@@ -11,6 +11,7 @@ mod headers;
 mod own_cookies;
 mod response;
 mod return_to;
+mod rounds;
 
 pub use access::{Decision, Permit, Route, decide};
 pub use activity::{counts_as_use, frames_count_as_use};
@@ -20,3 +21,4 @@ pub use headers::ResponseHeaders;
 pub use own_cookies::OwnCookies;
 pub use response::{ClearSiteData, StrictTransport, keep_private, vary_by_cookie};
 pub use return_to::{ReturnTo, login_location};
+pub use rounds::Rounds;
