@@ -88,6 +88,11 @@ pub(crate) struct Browser {
     folder: TempDir,
 }
 
+/// Whether an element was of a page that the browser has left meanwhile. Chromium has two ways to say it.
+fn was_left(error: &str) -> bool {
+    error.contains("stale element") || error.contains("does not belong to the document")
+}
+
 impl Browser {
     /// One that trusts `certificate` as it would any other: an exception made for a bad one changes what is cached.
     pub(crate) async fn start(scripts: Scripts, certificate: &Path) -> Self {
@@ -191,8 +196,7 @@ impl Browser {
             let path = format!("/session/{}/element/{element}/text", self.session);
             match command_to(self.driver, Method::GET, &path, &Value::Null).await {
                 Ok(read) => return text(&read),
-                // The page was left meanwhile.
-                Err(error) if error.contains("stale element") => {}
+                Err(error) if was_left(&error) => {}
                 Err(error) => panic!("the text of {selector}: {error}"),
             }
         }
