@@ -1,5 +1,8 @@
 //! Forms that met an ended session: their user can send them after the login, and nobody else gets them.
 
+mod room;
+mod undelivered;
+
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -293,8 +296,8 @@ async fn whoever_does_not_want_it_throws_it_away() {
     let proxy = proxy(&upstream).start();
     let client = proxy.client();
     let mut jar = interrupted(&proxy).await;
-    let nobody = client.visit("/_foregate/unsent", &jar).await;
-    assert_eq!(nobody.header("location"), Some("/_foregate/login"), "{nobody:#?}");
+    let nobody = client.visit("/_foregate/unsent?return_to=%2Fon", &jar).await;
+    assert_eq!(nobody.header("location"), Some("/_foregate/login?return_to=%2Fon"), "{nobody:#?}");
     client.log_in(&mut jar, ALICE, "").await;
     let page = client.visit("/_foregate/unsent?return_to=%2Fon", &jar).await;
     let token = page.field("csrf_token");
@@ -325,15 +328,42 @@ async fn a_form_of_the_same_length_is_none_of_our_business() {
 }
 
 #[tokio::test]
-async fn one_session_leaves_a_few_forms_and_no_more() {
+async fn a_form_in_another_tab_is_kept_although_the_login_page_was_shown() {
     let upstream = upstream().await;
     let proxy = proxy(&upstream).start();
-    let jar = left_by_alice(&proxy).await;
-    let mut kept = 0;
-    for _ in 0..25 {
-        kept += usize::from(was_kept(&send(&proxy.client(), &jar, OWN_PAGE).await));
+    let client = proxy.client();
+    let mut jar = left_by_alice(&proxy).await;
+    let page = client.visit("/_foregate/login?return_to=%2Fon", &jar).await;
+    jar.take(&page);
+    assert!(was_kept(&send(&client, &jar, OWN_PAGE).await));
+
+    let mut nobodys = Jar(jar.0.iter().filter(|(name, _)| name == "__Host-session").cloned().collect());
+    nobodys.take(&client.visit("/_foregate/login", &nobodys).await);
+    assert_eq!(nobodys.value("__Host-session"), None, "where no form could be kept, the cookie is cleared");
+}
+
+#[tokio::test]
+async fn no_script_is_told_what_stands_for_it() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).start();
+    let client = proxy.client();
+    let mut jar = interrupted(&proxy).await;
+    client.log_in(&mut jar, ALICE, "").await;
+    for headers in ["Accept: */*", "Accept: text/html\nSec-Fetch-Mode: cors\nSec-Fetch-Site: same-origin"] {
+        let head = format!("GET /_foregate/unsent\nCookie: {}\n{headers}", jar.header());
+        let answer = client.send(&head, "").await;
+        assert!(answer.status == 404 && !answer.body.contains("foregate-unsent"), "{answer:#?}");
     }
-    assert_eq!(kept, 20);
+    assert!(offered(&client, &jar).await.is_some());
+}
+
+#[tokio::test]
+async fn where_nobody_need_be_signed_in_nobody_else_sends_it() {
+    let upstream = upstream().await;
+    let proxy = proxy(&upstream).route("/", "access = \"optional\"\n").start();
+    let jar = Jar::default();
+    assert_eq!(press(&proxy.client(), &jar, TARGET, &"A".repeat(43)).await.status, 410);
+    assert_eq!(posts(&upstream), 0);
 }
 
 #[tokio::test]
@@ -357,7 +387,25 @@ async fn whoever_reads_redis_learns_nothing_of_it_and_whoever_writes_there_chang
     assert_eq!(offered(&client, &jar).await, None);
     assert_eq!(press(&client, &jar, TARGET, &token).await.status, 410);
     assert_eq!(posts(&upstream), 0);
-    assert_eq!(redis.cli(&["EXISTS", key]).trim(), "0", "what was come for is gone");
+}
+
+#[tokio::test]
+async fn a_redis_that_keeps_no_forms_is_no_redis_that_is_away() {
+    let (upstream, redis) = (upstream().await, RedisServer::start());
+    let proxy = proxy(&upstream).store(&format!("url = \"{}\"", redis.url())).start();
+    let client = proxy.client();
+    let mut jar = interrupted(&proxy).await;
+    client.log_in(&mut jar, ALICE, "").await;
+    let token = offered(&client, &jar).await.unwrap();
+    redis.cli(&["ACL", "SETUSER", "default", "-getdel"]);
+    for _ in 0..3 {
+        assert_eq!(press(&client, &jar, TARGET, &token).await.status, 503);
+        assert_eq!(client.get("/", &jar).await.status, 200);
+    }
+    assert_eq!(proxy.events("store_unavailable").len(), 0);
+    assert_eq!(proxy.count("foregate_store_errors_total{kind=\"denied\"}"), 3);
+    redis.cli(&["ACL", "SETUSER", "default", "+getdel"]);
+    assert_eq!(press(&client, &jar, TARGET, &token).await.status, 200);
 }
 
 #[tokio::test]

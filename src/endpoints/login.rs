@@ -42,20 +42,31 @@ impl Parts {
             remember: self.remember_box(Remember::No),
             ..LoginPage::default()
         };
-        match self.sessions.find(context, headers).await {
+        let why_not = match self.sessions.find(context, headers).await {
             Ok(Finding::Session(found)) if !wishes.again => {
                 if self.rounds.is_one_too_many(context, &found.session, page.return_to) {
                     return Err(Problem::LoginLoop.into());
                 }
-                Ok(self.after_login(context, headers, page.return_to))
+                return Ok(self.after_login(context, headers, page.return_to));
             }
-            Ok(Finding::Nobody(NoSession::BadCookie(_) | NoSession::Ended(_))) => {
-                let mut response = self.form(context, headers, page, StatusCode::OK);
-                add_cookies(&mut response, self.sessions.cookie().clear());
-                Ok(response)
-            }
+            Ok(Finding::Nobody(why_not)) => Some(why_not),
             // Whoever cannot be asked about may still want to read the form.
-            Ok(_) | Err(_) => Ok(self.form(context, headers, page, StatusCode::OK)),
+            Ok(Finding::Session(_)) | Err(_) => None,
+        };
+        let mut response = self.form(context, headers, page, StatusCode::OK);
+        if why_not.is_some_and(|why_not| self.is_useless(why_not, headers)) {
+            add_cookies(&mut response, self.sessions.cookie().clear());
+        }
+        Ok(response)
+    }
+
+    /// Whether the browser need not keep its session cookie. That of a session that has ended still says that somebody
+    /// was signed in: a form that is open in another tab is kept by it.
+    fn is_useless(&self, why_not: NoSession, headers: &HeaderMap) -> bool {
+        match why_not {
+            NoSession::NoCookie => false,
+            NoSession::BadCookie(_) => true,
+            NoSession::Ended(_) => !self.unsent.as_ref().is_some_and(|forms| forms.knows_whose(headers)),
         }
     }
 

@@ -7,8 +7,9 @@ use url::form_urlencoded;
 use super::form::Sent;
 use super::login::add_cookies;
 use super::{Parts, Refusal, see_other};
-use crate::http::{Body, Problem, RequestContext};
+use crate::http::{Body, Problem, RequestContext, RequestKind};
 use crate::pages::UnsentPage;
+use crate::policy::{ReturnTo, login_location};
 use crate::session::{Finding, Found, Waiting};
 
 impl Parts {
@@ -35,12 +36,15 @@ impl Parts {
         context: &RequestContext,
         headers: &HeaderMap,
     ) -> Result<Response<Body>, Refusal> {
+        if context.kind != RequestKind::Navigation {
+            // What sends the form is for its user's hand, not for a script that found its way into the page.
+            return Err(Problem::NoRoute.into());
+        }
+        let (return_to, failed) = (wished(context, "return_to"), wished(context, "failed") == "1");
         let Some(found) = self.signed_in(context, headers).await? else {
-            return Ok(see_other(&format!("{}/login", self.prefix)));
+            let return_to = ReturnTo::parse(&return_to, &self.prefix);
+            return Ok(see_other(&login_location(&self.prefix, return_to.as_ref())));
         };
-        let query = context.target.query().unwrap_or_default().as_bytes();
-        let wish = form_urlencoded::parse(query).find(|(name, _)| name == "return_to");
-        let return_to = wish.map(|(_, value)| value.into_owned()).unwrap_or_default();
         let Some(forms) = &self.unsent else { return Ok(see_other(&self.destination(&return_to))) };
         let waiting = forms.offer(context, headers, &found.session).await;
         let offer = match waiting.map_err(|_| Problem::StoreUnavailable)? {
@@ -56,9 +60,10 @@ impl Parts {
             target: &offer.target,
             bytes: offer.bytes,
             left: offer.left,
-            token: &offer.token,
+            token: offer.token.expose(),
             csrf_token: &self.forms.session_token(context, &found.session.handle),
             return_to: &return_to,
+            failed,
         };
         Ok(self.pages.unsent(&page).into_response(StatusCode::OK))
     }
@@ -94,4 +99,11 @@ impl Parts {
             Finding::Nobody(_) => Ok(None),
         }
     }
+}
+
+/// What the address asks for by this name; empty where it asks for nothing.
+fn wished(context: &RequestContext, name: &str) -> String {
+    let query = context.target.query().unwrap_or_default().as_bytes();
+    let wish = form_urlencoded::parse(query).find(|(other, _)| other == name);
+    wish.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

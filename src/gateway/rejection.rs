@@ -41,7 +41,9 @@ pub(super) enum Rejection {
         /// By which the browser comes for the form that it sent; `None` where none was kept.
         cookie: Option<HeaderValue>,
     },
-    /// So it is, but the login page does not open in a frame.
+    /// The form that it stood for did not arrive, and waits again: it is offered at this address.
+    StillUnsent(String),
+    /// Its sender has to log in, but the login page does not open in a frame.
     LoginOutsideFrame(String),
     /// The browser kept its cookies back because another site sent it here; the page navigates once more.
     ComeAgain(String),
@@ -143,6 +145,7 @@ pub(super) fn answer_to(
             }
             response
         }
+        Rejection::StillUnsent(location) => redirect(StatusCode::SEE_OTHER, location),
         Rejection::LoginOutsideFrame(location) => {
             pages.login_outside_frame(location).into_response(StatusCode::UNAUTHORIZED)
         }

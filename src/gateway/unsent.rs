@@ -3,17 +3,20 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::rejection::Rejection;
 use super::walk::Gateway;
-use crate::http::{Problem, Provenance, RequestContext, RequestKind, provenance, read_whole};
+use crate::http::{
+    Body, Problem, Provenance, RequestContext, RequestKind, Target, provenance, read_whole, redirected,
+};
 use crate::pages::UNSENT_FIELD;
 use crate::policy::Permit;
 use crate::session::{Finding, NoSession, Session, UnsentForm};
-use crate::upstream::RequestBody;
+use crate::upstream::{ForwardError, RequestBody};
 
 /// The longest that one may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,8 +30,23 @@ type Apart<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What goes upstream for a request that may have stood for a form.
 pub(super) struct Sent {
     pub(super) request: Request<RequestBody>,
-    /// Has the browser forget the form that was sent.
+    /// The form that it stood for.
+    pub(super) form: Option<Box<UnsentForm>>,
+}
+
+/// The answer to a form.
+pub(super) struct Accounted {
+    pub(super) response: Response<Body>,
+    /// Has the browser forget the form, where it arrived.
     pub(super) forget: Option<HeaderValue>,
+}
+
+/// What became of a form that was sent.
+enum Fate {
+    /// The application has it, or may have.
+    Arrived,
+    /// It does not: the form waits again, for this place where it is another than before.
+    Returned(Option<Target>),
 }
 
 impl Gateway {
@@ -61,13 +79,17 @@ impl Gateway {
         if context.method != Method::POST || !is_own_page || !forms.may_keep(&head.headers) {
             return None;
         }
+        if body.size_hint().lower() > forms.most_bytes() {
+            return None;
+        }
+        let place = forms.place_for(context, handle).await?;
         // What is too large or comes too slowly is lost, as it would be without us; its sender has to log in anyhow.
         let body = read_whole(body, forms.most_bytes(), PATIENCE).await.ok()?;
         // What stands for a form that is kept already is worth nothing after another login, which offers it anew.
         if token_in(&body).is_some() {
             return None;
         }
-        forms.keep(context, &head.headers, &body, handle).await
+        forms.keep(place, context, &head.headers, body).await
     }
 
     /// The request, with the form that it stands for in its place, where it does stand for one.
@@ -78,29 +100,41 @@ impl Gateway {
         permit: &'a Permit,
     ) -> Apart<'a, Result<Sent, Rejection>> {
         Box::pin(async move {
-            match permit.session() {
-                Some(session) => self.form_that_it_stands_for(context, session, request).await,
-                None => Ok(Sent { request: request.map(RequestBody::Incoming), forget: None }),
-            }
+            let (mut head, body) = request.into_parts();
+            let sent = read_whole(body, LENGTH as u64, PATIENCE).await.map_err(Rejection::Problem)?;
+            let Some(token) = token_in(&sent) else {
+                return Ok(Sent { request: Request::from_parts(head, RequestBody::Whole(sent)), form: None });
+            };
+            let gone = Rejection::Problem(Problem::FormGone);
+            let session = permit.session().ok_or(gone)?;
+            let form = self.collected(context, &head.headers, session, token).await?;
+            form.restore(&mut head.headers);
+            let body = RequestBody::Whole(form.body.clone());
+            Ok(Sent { request: Request::from_parts(head, body), form: Some(Box::new(form)) })
         })
     }
 
-    async fn form_that_it_stands_for(
-        &self,
-        context: &RequestContext,
-        session: &Session,
-        request: Request<Incoming>,
-    ) -> Result<Sent, Rejection> {
-        let (mut head, body) = request.into_parts();
-        let sent = read_whole(body, LENGTH as u64, PATIENCE).await.map_err(Rejection::Problem)?;
-        let Some(token) = token_in(&sent) else {
-            return Ok(Sent { request: Request::from_parts(head, RequestBody::Whole(sent)), forget: None });
-        };
-        let form = self.collected(context, &head.headers, session, token).await?;
-        form.restore(&mut head.headers);
-        // Whoever brings the parcel back to the store brings nobody the key.
-        let forget = self.unsent.as_ref().map(|forms| forms.forget());
-        Ok(Sent { request: Request::from_parts(head, RequestBody::Whole(form.body)), forget })
+    /// Sees to a form that was sent: where it did not arrive, it waits again.
+    pub(super) fn account_for<'a>(
+        &'a self,
+        form: Box<UnsentForm>,
+        context: &'a RequestContext,
+        answer: Result<Response<Body>, ForwardError>,
+    ) -> Apart<'a, Result<Accounted, Rejection>> {
+        Box::pin(async move {
+            let forms = self.unsent.as_deref().expect("a form comes from where forms are kept");
+            let Fate::Returned(target) = fate(&answer, context) else {
+                return Ok(Accounted { response: answer?, forget: Some(forms.forget()) });
+            };
+            let is_back = forms.put_back(context, *form, target.as_ref()).await.is_ok();
+            match answer {
+                Ok(response) => Ok(Accounted { response, forget: None }),
+                Err(_) if is_back && context.kind == RequestKind::Navigation => {
+                    Err(Rejection::StillUnsent(format!("{}/unsent?failed=1", self.prefix)))
+                }
+                Err(error) => Err(error.into()),
+            }
+        })
     }
 
     async fn collected(
@@ -120,15 +154,33 @@ impl Gateway {
     }
 }
 
+/// An application that asks for credentials, or to send the same to another place, has not taken the form.
+fn fate(answer: &Result<Response<Body>, ForwardError>, context: &RequestContext) -> Fate {
+    let response = match answer {
+        Ok(response) => response,
+        Err(error) if error.came_before_sending() => return Fate::Returned(None),
+        Err(_) => return Fate::Arrived,
+    };
+    match response.status() {
+        StatusCode::UNAUTHORIZED => Fate::Returned(None),
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
+            let location = response.headers().get(LOCATION);
+            Fate::Returned(location.and_then(|location| redirected(context, location)))
+        }
+        _ => Fate::Arrived,
+    }
+}
+
 /// The length of what the page's button sends: the field, an equals sign and the token.
 const LENGTH: usize = UNSENT_FIELD.len() + 1 + TOKEN;
 
 /// Whether it is worth reading the body: it has the type and the very length of what stands for a form.
 pub(super) fn may_stand_for_a_form(context: &RequestContext, headers: &HeaderMap) -> bool {
-    let is = |name, value: &str| headers.get(name).is_some_and(|line| line == value);
+    let line = |name| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
+    let essence = line(CONTENT_TYPE).split(|byte| *byte == b';').next().unwrap_or_default();
     context.method == Method::POST
-        && is(CONTENT_LENGTH, &LENGTH.to_string())
-        && is(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        && line(CONTENT_LENGTH) == LENGTH.to_string().as_bytes()
+        && essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
 
 /// The token in what the page's button sends.

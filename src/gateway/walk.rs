@@ -12,7 +12,7 @@ use super::rounds::HttpsRounds;
 use super::routes::{NoRoute, Routes};
 use super::set_cookies::{CookieGuard, Source};
 use super::trace::Trace;
-use super::unsent::{Sent, may_stand_for_a_form};
+use super::unsent::{Accounted, Sent, may_stand_for_a_form};
 use crate::base::clock::Clock;
 use crate::base::random::Random;
 use crate::base::seldom::Seldom;
@@ -222,13 +222,17 @@ impl Gateway {
         }
         let cookie = self.renewed_cookie(context, &visitor).await;
         let is_own_script = is_own_script(context, request.headers());
-        let Sent { request, forget } = if may_stand_for_a_form(context, request.headers()) {
+        let Sent { request, form } = if may_stand_for_a_form(context, request.headers()) {
             self.form_in_place_of(request, context, &permit).await?
         } else {
-            Sent { request: request.map(RequestBody::Incoming), forget: None }
+            Sent { request: request.map(RequestBody::Incoming), form: None }
         };
         trace.upstream(self, context, &permit, request.headers());
-        let response = self.upstreams.forward(&permit, context, request).await?;
+        let answer = self.upstreams.forward(&permit, context, request).await;
+        let Accounted { response, forget } = match form {
+            Some(form) => self.account_for(form, context, answer).await?,
+            None => Accounted { response: answer?, forget: None },
+        };
         trace.application(response.headers());
         let mut answered = self.harden(response, context, &permit).with_cookie(cookie).with_cookie(forget);
         if let Some(seconds) = self.expires_in(route, context, &visitor).filter(|_| is_own_script) {

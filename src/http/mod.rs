@@ -49,7 +49,7 @@ pub use navigation::{RequestKind, accepts, is_cross_site, kind};
 pub use origin::{Origin, Provenance, Sender, Site, provenance};
 pub use problem::Problem;
 pub use public_address::PublicAddress;
-pub use redirect::redirect;
+pub use redirect::{redirect, redirected};
 pub use request_head::{Malformed, are_tokens, check as check_head};
 pub use request_headers::{Cleansed, Underscores, cleanse};
 pub use set_cookie::{SameSite, SetCookie};

@@ -17,6 +17,9 @@ where
     B: HttpBody<Data = Bytes>,
     B::Error: Into<BodyError>,
 {
+    if body.size_hint().lower() > most {
+        return Err(Problem::TooLarge);
+    }
     let collected = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX)).collect();
     match tokio::time::timeout(patience, collected).await {
         Err(_) => Err(Problem::RequestTimeout),

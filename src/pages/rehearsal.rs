@@ -44,7 +44,9 @@ pub(super) fn scenes(text: &str, prefix: &str) -> Vec<Scene> {
     let nobody = LogoutPage { csrf_token: "", user: None };
     let target = format!("/{text}");
     let (left, token, return_to) = (Duration::from_secs(900), text, text);
-    let unsent = UnsentPage { target: &target, bytes: 1, left, token, csrf_token: text, return_to };
+    let unsent =
+        UnsentPage { target: &target, bytes: 1, left, token, csrf_token: text, return_to, failed: false };
+    let failed = UnsentPage { failed: true, ..unsent };
     let address = context! { address => format!("/{text}") };
     scenes.extend([
         Scene { fields: &["csrf_token"], ..Scene::new(Template::Logout, somebody.values()) },
@@ -54,6 +56,7 @@ pub(super) fn scenes(text: &str, prefix: &str) -> Vec<Scene> {
         Scene::new(Template::Session, session(text, Some(text)).values()),
         Scene::new(Template::Session, session(text, None).values()),
         Scene { fields: &[UNSENT_FIELD, "csrf_token"], ..Scene::new(Template::Unsent, unsent.values()) },
+        Scene { fields: &[UNSENT_FIELD, "csrf_token"], ..Scene::new(Template::Unsent, failed.values()) },
     ]);
     for problem in Problem::ALL {
         for framing in [Framing::Refused, Framing::Allowed] {

@@ -22,13 +22,15 @@ pub struct UnsentPage<'a> {
     pub csrf_token: &'a str,
     /// Where to go on when it is thrown away.
     pub return_to: &'a str,
+    /// Whether it was tried just now, and did not arrive.
+    pub failed: bool,
 }
 
 impl UnsentPage<'_> {
     pub(super) fn values(&self) -> Value {
-        let Self { target, bytes, left, token, csrf_token, return_to } = *self;
+        let Self { target, bytes, left, token, csrf_token, return_to, failed } = *self;
         let (size, left) = (size(bytes), minutes(left));
-        context! { target, size, left, token, csrf_token, return_to, field => UNSENT_FIELD }
+        context! { target, size, left, token, csrf_token, return_to, failed, field => UNSENT_FIELD }
     }
 }
 

@@ -47,7 +47,7 @@ pub use memory::SessionMemory;
 pub use report::Report;
 pub use sessions::{Finding, Found, NoSession, Sessions, Surroundings};
 pub use touch::Toucher;
-pub use unsent::{UnsentForm, UnsentForms, UnsentParts, Waiting};
+pub use unsent::{Place, UnsentForm, UnsentForms, UnsentParts, Waiting};
 pub use watchman::Watchman;
 
 use crate::base::base64url;

@@ -104,7 +104,7 @@ pub enum NoSession {
     NoCookie,
     /// It brought one that is no good, for this reason.
     BadCookie(CookieVerdict),
-    /// It brought one that is ours, of a session that is over, or of none that counts.
+    /// It brought one that is ours, of a session or an id that is over.
     Ended(Handle),
 }
 
@@ -283,9 +283,11 @@ impl Sessions {
         }
         let first = carried.presented[0].id.handle();
         let mut alive: Vec<Found> = Vec::new();
+        let mut strays = false;
         for presented in carried.presented {
             let Some(found) = self.bearer(request, presented).await? else { continue };
             if bounds == Bounds::Kept && self.is_elsewhere(request, headers, &found.session) {
+                strays = true;
                 continue;
             }
             match alive.iter_mut().find(|other| other.session.handle == found.session.handle) {
@@ -306,7 +308,7 @@ impl Sessions {
                 CookieVerdict::Ended
             }
         };
-        let ended = alive.is_empty().then_some(first);
+        let ended = (alive.is_empty() && !strays).then_some(first);
         Ok(LookedUp { verdict, alive, ended })
     }
 

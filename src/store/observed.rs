@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::{
     Answer, Bucket, Cursor, Fetch, Loaded, Member, NewSession, Parcel, Part, Place, Removed, Replaced, Store,
@@ -9,7 +10,11 @@ use super::{
 };
 use crate::base::clock::{Stopwatch, Timestamp};
 use crate::base::handle::Handle;
+use crate::base::seldom::Seldom;
 use crate::telemetry::{Audit, Event, Facts, Metrics};
+
+/// How often the log tells at most that parcels fail.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// A store whose doings are measured. Going away and coming back are each said once.
 #[derive(Debug)]
@@ -18,19 +23,18 @@ pub struct Observed {
     metrics: Arc<Metrics>,
     audit: Audit,
     away: AtomicBool,
+    parcels: Seldom,
 }
 
 impl Observed {
     /// Watches `store`.
     pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>, audit: Audit) -> Self {
-        Self { store, metrics, audit, away: AtomicBool::new(false) }
+        Self { store, metrics, audit, away: AtomicBool::new(false), parcels: Seldom::every(TOLD_EVERY) }
     }
 
     fn watch<'a, T: Send + 'a>(&'a self, operation: &'static str, answer: Answer<'a, T>) -> Answer<'a, T> {
         Box::pin(async move {
-            let watch = Stopwatch::start();
-            let answer = answer.await;
-            self.metrics.store_took(operation, watch.elapsed());
+            let answer = self.measure(operation, answer).await;
             match &answer {
                 Ok(_) => self.is_back(),
                 Err(error) => self.is_away(operation, error),
@@ -39,13 +43,43 @@ impl Observed {
         })
     }
 
+    /// The same for parcels. No session hangs on one: a store that has no room for them, or lets us do less with them
+    /// than it should, is there.
+    fn watch_parcel<'a, T: Send + 'a>(
+        &'a self,
+        operation: &'static str,
+        answer: Answer<'a, T>,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            let answer = self.measure(operation, answer).await;
+            if let Err(error) = &answer
+                && self.parcels.is_due()
+            {
+                tracing::warn!(
+                    operation,
+                    cause = cause_of(error),
+                    "what is kept for a user cannot be kept or fetched: {error}"
+                );
+            }
+            answer
+        })
+    }
+
+    async fn measure<T>(&self, operation: &'static str, answer: Answer<'_, T>) -> Result<T, Unavailable> {
+        let watch = Stopwatch::start();
+        let answer = answer.await;
+        self.metrics.store_took(operation, watch.elapsed());
+        if let Err(error) = &answer {
+            self.metrics.store_error(error.kind.as_str());
+        }
+        answer
+    }
+
     fn is_away(&self, operation: &'static str, error: &Unavailable) {
-        self.metrics.store_error(error.kind.as_str());
         if self.away.swap(true, Ordering::Relaxed) {
             return;
         }
-        let cause = error.source.as_deref().map(ToString::to_string);
-        tracing::error!(operation, cause, "{error}");
+        tracing::error!(operation, cause = cause_of(error), "{error}");
         let facts = Facts { reason: Some(error.kind.as_str()), ..Facts::default() };
         self.audit.record(Event::StoreUnavailable, &facts);
     }
@@ -56,6 +90,10 @@ impl Observed {
             self.audit.record(Event::StoreRecovered, &Facts::default());
         }
     }
+}
+
+fn cause_of(error: &Unavailable) -> Option<String> {
+    error.source.as_deref().map(ToString::to_string)
 }
 
 impl Store for Observed {
@@ -96,11 +134,11 @@ impl Store for Observed {
     }
 
     fn deposit<'a>(&'a self, parcel: &'a Parcel<'a>) -> Answer<'a, ()> {
-        self.watch("deposit", self.store.deposit(parcel))
+        self.watch_parcel("deposit", self.store.deposit(parcel))
     }
 
     fn fetch<'a>(&'a self, name: &'a Handle, how: Fetch) -> Answer<'a, Option<Vec<u8>>> {
-        self.watch("fetch", self.store.fetch(name, how))
+        self.watch_parcel("fetch", self.store.fetch(name, how))
     }
 
     fn knock(&self) -> Answer<'_, ()> {

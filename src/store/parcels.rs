@@ -34,17 +34,15 @@ impl Parcels {
     /// Where there is no room.
     pub(super) fn deposit(&self, parcel: &Parcel<'_>, now: Timestamp) -> Result<(), Unavailable> {
         let mut room = lock(&self.0);
-        if room.bytes + parcel.content.len() > MOST_BYTES {
+        if room.with(parcel) > MOST_BYTES {
             room.tidy(now);
         }
-        if room.bytes + parcel.content.len() > MOST_BYTES {
+        let bytes = room.with(parcel);
+        if bytes > MOST_BYTES {
             return Err(Unavailable { kind: Trouble::Full, source: None });
         }
-        room.bytes += parcel.content.len();
-        let kept = Kept { content: parcel.content.to_vec(), until: parcel.until };
-        if let Some(before) = room.parcels.insert(*parcel.name, kept) {
-            room.bytes -= before.content.len();
-        }
+        room.bytes = bytes;
+        room.parcels.insert(*parcel.name, Kept { content: parcel.content.to_vec(), until: parcel.until });
         Ok(())
     }
 
@@ -64,6 +62,12 @@ impl Parcels {
 }
 
 impl Room {
+    /// How many bytes there are with `parcel` in the place of what lies under its name.
+    fn with(&self, parcel: &Parcel<'_>) -> usize {
+        let before = self.parcels.get(parcel.name).map_or(0, |kept| kept.content.len());
+        self.bytes - before + parcel.content.len()
+    }
+
     fn tidy(&mut self, now: Timestamp) {
         self.parcels.retain(|_, kept| kept.until > now);
         self.bytes = self.parcels.values().map(|kept| kept.content.len()).sum();
@@ -114,6 +118,9 @@ mod tests {
     #[test]
     fn what_takes_anothers_place_takes_its_room() {
         let parcels = Parcels::default();
+        for _ in 0..2 {
+            deposit(&parcels, 1, &vec![7; MOST_BYTES], NOW).unwrap();
+        }
         for _ in 0..3 {
             deposit(&parcels, 1, b"four", NOW).unwrap();
         }

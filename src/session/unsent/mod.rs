@@ -4,15 +4,21 @@
 //! user: the cookie by which that browser was known when it sent the form has to vouch for whoever comes for it.
 //! Nothing is sent by itself: a page offers it, and what that page's button sends stands for the form.
 
+mod form;
+mod room;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::cookie::SameSite;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, REFERER};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
+use http::{HeaderMap, HeaderValue};
 
+pub use form::UnsentForm;
+pub use room::Place;
+
+use self::form::is_form;
+use self::room::Room;
 use super::Session;
 use super::browsers::KnownBrowsers;
 use super::carried::COOKIES_CHECKED;
@@ -20,27 +26,17 @@ use super::id::SessionId;
 use super::own_cookie::OwnCookie;
 use super::value::SignedValues;
 use crate::base::base64url;
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Clock;
 use crate::base::handle::Handle;
 use crate::base::random::Random;
-use crate::base::rate;
-use crate::base::sealed::{SealPurpose, Sealer};
+use crate::base::secret::Secret;
 use crate::base::signed::{Purpose, Secrets, Signer};
-use crate::http::RequestContext;
 use crate::http::cookies::{self, BROWSER_COOKIE, UNSENT_COOKIE};
-use crate::store::{Bucket, BucketName, Fetch, Parcel, Store, Taken, Unavailable};
+use crate::http::{RequestContext, Target};
+use crate::store::{Fetch, Parcel, Store, Unavailable};
 
 /// How long a form waits for its user.
 const LIFE: Duration = Duration::from_secs(15 * 60);
-
-/// How many forms one ended session may leave: whoever has its cookie could fill the store with them.
-const MOST: &str = "20/h";
-
-/// What browsers send forms as (HTML §4.10.21.5).
-const FORM_TYPES: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
-
-/// What of the request's head is kept; applications look at the last two to see whose page has sent a form.
-const KEPT_HEADERS: [HeaderName; 3] = [CONTENT_TYPE, ORIGIN, REFERER];
 
 const COOKIE: OwnCookie = OwnCookie { name: UNSENT_COOKIE, same_site: SameSite::Lax, life: LIFE };
 
@@ -51,6 +47,7 @@ pub struct UnsentForms {
     browsers: Arc<KnownBrowsers>,
     cookies: SignedValues,
     tokens: Signer,
+    room: Room,
     most_bytes: u64,
     clock: Clock,
     random: Random,
@@ -69,14 +66,6 @@ pub struct UnsentParts {
     pub clock: Clock,
     /// Where keys come from.
     pub random: Random,
-}
-
-/// A form as it was sent.
-#[derive(Debug)]
-pub struct UnsentForm {
-    /// Its body.
-    pub body: Bytes,
-    label: Label,
 }
 
 /// What waits in a browser for somebody.
@@ -100,18 +89,7 @@ pub struct Offer {
     /// How long it waits yet.
     pub left: Duration,
     /// What stands for the form when it is sent to the very same target.
-    pub token: String,
-}
-
-/// What is known of a form besides its body.
-#[derive(Debug, Serialize, Deserialize)]
-struct Label {
-    target: String,
-    /// Those of [`KEPT_HEADERS`] that there were.
-    headers: Vec<(String, String)>,
-    sent_at: i64,
-    /// The cookies by which the browser was known.
-    browsers: Vec<String>,
+    pub token: Secret<String>,
 }
 
 impl UnsentForms {
@@ -121,7 +99,8 @@ impl UnsentForms {
         let signer = Signer::derive(secrets, Purpose::UnsentCookie);
         let cookies = SignedValues::new(signer, UNSENT_COOKIE.to_owned(), LIFE);
         let tokens = Signer::derive(secrets, Purpose::UnsentForm);
-        Self { store, browsers, cookies, tokens, most_bytes, clock, random }
+        let room = Room::new(most_bytes, tokens.clone());
+        Self { store, browsers, cookies, tokens, room, most_bytes, clock, random }
     }
 
     /// The largest body that is kept, in bytes.
@@ -129,50 +108,64 @@ impl UnsentForms {
         self.most_bytes
     }
 
-    /// Whether a body under these headers is a form's, from a browser that somebody is known to use.
-    pub fn may_keep(&self, headers: &HeaderMap) -> bool {
-        let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let is_form = FORM_TYPES.iter().any(|form| essence.eq_ignore_ascii_case(form.as_bytes()));
-        is_form && cookies::values(headers, BROWSER_COOKIE).next().is_some()
+    /// Whether a browser sent this that somebody is known to use: else nobody could say whose form it is.
+    pub fn knows_whose(&self, headers: &HeaderMap) -> bool {
+        cookies::values(headers, BROWSER_COOKIE).next().is_some()
     }
 
-    /// Keeps a form that came with the cookie of the session `ended`. Returns the cookie by which its browser will come
-    /// for it; `None` where it cannot be kept, and is lost as it would be without us.
-    pub async fn keep(
-        &self,
-        request: &RequestContext,
-        headers: &HeaderMap,
-        body: &[u8],
-        ended: &Handle,
-    ) -> Option<HeaderValue> {
-        let kept = self.try_keep(request, headers, body, ended).await;
-        kept.unwrap_or_else(|error| {
+    /// Whether a body under these headers may be kept: it is a form's, and somebody knows whose.
+    pub fn may_keep(&self, headers: &HeaderMap) -> bool {
+        is_form(headers) && self.knows_whose(headers)
+    }
+
+    /// A place for a form that comes with the cookie of the session `ended`, before it is read; `None` where there is
+    /// none, or nobody can tell: it is lost as it would be without us.
+    pub async fn place_for(&self, request: &RequestContext, ended: &Handle) -> Option<Place<'_>> {
+        let place = self.room.take(&*self.store, request, ended, self.clock.now()).await;
+        place.unwrap_or_else(|error| {
             tracing::debug!(%error, "a form that met an ended session is not kept");
             None
         })
     }
 
-    async fn try_keep(
+    /// Keeps a form in its `place`. Returns the cookie by which its browser will come for it; `None` where it cannot be
+    /// kept.
+    pub async fn keep(
         &self,
+        place: Place<'_>,
         request: &RequestContext,
         headers: &HeaderMap,
-        body: &[u8],
-        ended: &Handle,
-    ) -> Result<Option<HeaderValue>, Unavailable> {
-        let now = self.clock.now();
-        let rate = rate::parse(MOST).expect("a rate");
-        let name = BucketName { scope: "unsent", digest: *ended.as_bytes() };
-        if let Taken::Full(_) = self.store.take(&Bucket { name, rate }, now).await? {
-            return Ok(None);
+        body: Bytes,
+    ) -> Option<HeaderValue> {
+        let (id, now, host) = (SessionId::new(self.random), self.clock.now(), request.authority.host());
+        let cookie = COOKIE.set(&self.cookies.issue(id.bytes(), host, now));
+        let form = UnsentForm::new(id, request, headers, body, now);
+        let kept = self.deposit(request, &form).await;
+        drop(place);
+        kept.ok().map(|()| cookie)
+    }
+
+    /// Keeps a form again that was collected, for as long as it had left: it did not arrive. With `target` it goes there
+    /// from now on.
+    ///
+    /// # Errors
+    /// Where the store cannot.
+    pub async fn put_back(
+        &self,
+        request: &RequestContext,
+        mut form: UnsentForm,
+        target: Option<&Target>,
+    ) -> Result<(), Unavailable> {
+        if let Some(target) = target {
+            form.label.target = target.path_and_query();
         }
-        let id = SessionId::new(self.random);
-        let label = serde_json::to_vec(&Label::of(request, headers, now)).expect("text is always JSON");
-        let content = [&label, b"\n".as_slice(), body].concat();
-        let content = sealer(&id).seal(&content, request.authority.host().as_bytes(), self.random);
-        let parcel = Parcel { name: &id.handle(), content: &content, until: now.plus(LIFE) };
-        self.store.deposit(&parcel).await?;
-        Ok(Some(COOKIE.set(&self.cookies.issue(id.bytes(), request.authority.host(), now))))
+        self.deposit(request, &form).await
+    }
+
+    async fn deposit(&self, request: &RequestContext, form: &UnsentForm) -> Result<(), Unavailable> {
+        let content = form.seal(request.authority.host(), self.random);
+        let name = form.id.handle();
+        self.store.deposit(&Parcel { name: &name, content: &content, until: form.until() }).await
     }
 
     /// Whether the browser may have a form waiting here. Costs no I/O.
@@ -199,13 +192,11 @@ impl UnsentForms {
                 request.authority.host(),
                 &session.handle.to_string(),
                 &id.handle().to_string(),
-                &form.label.target,
             ]));
-            let waited = self.clock.now().since(Timestamp::from_seconds(form.label.sent_at));
             return Ok(Waiting::Form(Offer {
                 bytes: form.body.len(),
-                left: LIFE.saturating_sub(waited),
-                token: base64url::encode(token),
+                left: form.until().since(self.clock.now()),
+                token: Secret::new(base64url::encode(token)),
                 target: form.label.target,
             }));
         }
@@ -224,14 +215,20 @@ impl UnsentForms {
         token: &str,
     ) -> Result<Option<UnsentForm>, Unavailable> {
         let Some(tag) = base64url::decode(token) else { return Ok(None) };
-        let (handle, target) = (session.handle.to_string(), request.target.path_and_query());
+        let handle = session.handle.to_string();
         for id in self.carried(request, headers) {
-            let parcel = id.handle().to_string();
-            let fields = [request.authority.host(), &handle, &parcel, &target];
-            if self.tokens.verify(&token_fields(&fields), &tag).is_some() {
-                let form = self.fetch(request, &id, Fetch::Collect).await?;
-                return Ok(form.filter(|form| self.is_of(request, form, session)));
+            let fields = [request.authority.host(), &handle, &id.handle().to_string()];
+            if self.tokens.verify(&token_fields(&fields), &tag).is_none() {
+                continue;
             }
+            let is_for = |form: &UnsentForm| {
+                form.label.target == request.target.path_and_query() && self.is_of(request, form, session)
+            };
+            // What is not for this request is left for the one that it is for.
+            if !self.fetch(request, &id, Fetch::Look).await?.is_some_and(|form| is_for(&form)) {
+                return Ok(None);
+            }
+            return Ok(self.fetch(request, &id, Fetch::Collect).await?.filter(is_for));
         }
         Ok(None)
     }
@@ -258,9 +255,8 @@ impl UnsentForms {
         id: &SessionId,
         how: Fetch,
     ) -> Result<Option<UnsentForm>, Unavailable> {
-        let Some(content) = self.store.fetch(&id.handle(), how).await? else { return Ok(None) };
-        let opened = sealer(id).open(&content, request.authority.host().as_bytes());
-        Ok(opened.and_then(|content| UnsentForm::read(content.expose())))
+        let content = self.store.fetch(&id.handle(), how).await?;
+        Ok(content.and_then(|content| UnsentForm::open(id.clone(), request.authority.host(), &content)))
     }
 
     fn is_of(&self, request: &RequestContext, form: &UnsentForm, session: &Session) -> bool {
@@ -281,46 +277,6 @@ impl UnsentForms {
     }
 }
 
-impl UnsentForm {
-    /// Makes the headers of the request that stands for it what they were with it.
-    pub fn restore(&self, headers: &mut HeaderMap) {
-        for name in KEPT_HEADERS {
-            headers.remove(name);
-        }
-        for (name, value) in &self.label.headers {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                headers.append(name, value);
-            }
-        }
-        headers.insert(CONTENT_LENGTH, self.body.len().into());
-    }
-
-    fn read(content: &[u8]) -> Option<Self> {
-        let end = content.iter().position(|byte| *byte == b'\n')?;
-        let (label, body) = (&content[..end], &content[end + 1..]);
-        Some(Self { label: serde_json::from_slice(label).ok()?, body: Bytes::copy_from_slice(body) })
-    }
-}
-
-impl Label {
-    fn of(request: &RequestContext, headers: &HeaderMap, now: Timestamp) -> Self {
-        let kept = KEPT_HEADERS.iter().filter_map(|name| {
-            Some((name.as_str().to_owned(), headers.get(name)?.to_str().ok()?.to_owned()))
-        });
-        let browsers = cookies::values(headers, BROWSER_COOKIE).take(COOKIES_CHECKED);
-        Self {
-            target: request.target.path_and_query(),
-            headers: kept.collect(),
-            sent_at: now.seconds(),
-            browsers: browsers.filter_map(|value| String::from_utf8(value.to_vec()).ok()).collect(),
-        }
-    }
-}
-
-fn sealer(id: &SessionId) -> Sealer {
-    Sealer::derive(id.bytes().expose(), SealPurpose::UnsentForm)
-}
-
-fn token_fields<'a>(fields: &[&'a str; 4]) -> [&'a [u8]; 4] {
+fn token_fields<'a>(fields: &[&'a str; 3]) -> [&'a [u8]; 3] {
     fields.map(str::as_bytes)
 }
