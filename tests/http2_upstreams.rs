@@ -18,7 +18,8 @@ use crate::support::proxy::{HOST, Proxy, proxy};
 use crate::support::settle::eventually;
 use crate::support::upstream::{Upstream, upstream};
 
-/// A server that answers with the body it got and a trailer, each answer after a permit of `gate`.
+/// A server that answers with the body it got and a trailer, each answer after a permit of `gate`. To a path that ends in
+/// a number, so many lines of 4 KiB stand in its head.
 struct Server {
     address: SocketAddr,
     seen: Seen,
@@ -109,10 +110,14 @@ async fn echo(
     gate: Arc<Semaphore>,
 ) {
     let (parts, mut body) = request.into_parts();
+    let lines = parts.uri.path().rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
     seen.lock().unwrap().push(parts);
     gate.acquire().await.unwrap().forget();
-    let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
-    let Ok(mut answer) = respond.send_response(head, false) else { return };
+    let mut head = Response::builder().header("content-type", "application/grpc");
+    for number in 0..lines {
+        head = head.header(format!("x-{number:04}"), "x".repeat(4090));
+    }
+    let Ok(mut answer) = respond.send_response(head.body(()).unwrap(), false) else { return };
     while let Some(Ok(piece)) = body.data().await {
         let _ = body.flow_control().release_capacity(piece.len());
         let _ = answer.send_data(piece, false);
@@ -239,4 +244,15 @@ async fn a_client_that_goes_away_frees_the_stream_and_leaves_the_connection_to_o
     server.gate.add_permits(10);
     assert_eq!(proxy.client().send("GET /new", "").await.status, 200, "its place is free");
     assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_answers_head_has_the_bound_that_it_has_over_http1() {
+    let (plain, server) = (upstream().await, Server::plain().await);
+    let proxy = proxy_to(&plain, &h2c(&server), "");
+    let client = proxy.client();
+    let passed = client.send("GET /new/15", "").await;
+    assert_eq!((passed.status, passed.all("x-0014").len()), (200, 1));
+    assert_eq!(client.send("GET /new/60", "").await.status, 502);
+    assert_eq!(client.send("GET /new/1", "").await.status, 200);
 }

@@ -39,9 +39,15 @@ async fn openssl_resumes_its_sessions_and_may_send_nothing_early() {
         assert!(again.contains(&format!("Reused, {label}")) && is_answered(&again), "{again}");
     }
     let (_upstream, other) = serving().await;
-    fs::copy(proxy.folder().join("session.pem"), other.folder().join("session.pem")).unwrap();
-    let elsewhere = openssl(&other, &["-tls1_2", "-sess_in", "session.pem"]).await;
-    assert!(elsewhere.contains("New, TLSv1.2"), "tickets are this process's alone: {elsewhere}");
+    for (version, label) in [("-tls1_3", "TLSv1.3"), ("-tls1_2", "TLSv1.2")] {
+        openssl(&proxy, &[version, "-sess_out", "session.pem"]).await;
+        fs::copy(proxy.folder().join("session.pem"), other.folder().join("session.pem")).unwrap();
+        let elsewhere = openssl(&other, &[version, "-sess_in", "session.pem"]).await;
+        assert!(
+            elsewhere.contains(&format!("New, {label}")),
+            "tickets are this process's alone: {elsewhere}"
+        );
+    }
 }
 
 /// Whether the application has answered.

@@ -49,13 +49,14 @@ impl Server {
 
     /// On the same port, which somebody's connection may have for a moment.
     async fn restart(&mut self) {
-        loop {
-            if let Some((child, _)) = launch(self.port, &self.ledger) {
+        eventually("its port is free", async || match launch(self.port, &self.ledger) {
+            Some((child, _)) => {
                 self.child = child;
-                return;
+                true
             }
-            tokio::task::yield_now().await;
-        }
+            None => false,
+        })
+        .await;
     }
 
     fn signal(&self, name: &str) {

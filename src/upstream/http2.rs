@@ -18,6 +18,10 @@ use super::connection::Drivers;
 use crate::base::clock::Stopwatch;
 use crate::http::{Body, Scheme};
 
+/// The largest head of an answer: 64 KiB as over HTTP/1.1, and the 32 bytes that each of a hundred lines counts for
+/// besides (RFC 9113 §6.5.2).
+const HEAD: u32 = 64 * 1024 + 100 * 32;
+
 /// Requests that one connection carries at most; a server may want fewer, and then some wait within.
 const STREAMS: u32 = 100;
 
@@ -77,6 +81,7 @@ impl Shared {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEAD)
             .keep_alive_interval(SILENCE)
             .keep_alive_timeout(SILENCE)
             .handshake(TokioIo::new(stream))

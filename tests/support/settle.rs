@@ -8,7 +8,7 @@ use foregate::base::clock::Stopwatch;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Waits until `is_so`; `what` is said where that never comes.
-pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waited = Stopwatch::start();
     while !is_so().await {
         assert!(waited.elapsed() < PATIENCE, "it does not come to this: {what}");
