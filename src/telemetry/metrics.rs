@@ -4,96 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
+use super::labels::{
+    CacheResult, CertificateLabels, CookieVerdict, FindingLabels, Label, ListenerLabels, LoginResult,
+    ProviderLabels, ReloadResult, RequestLabels, ServerLabels, UpstreamErrorLabels, UpstreamLabels, Words,
+    method_label,
+};
 use crate::base::clock::Timestamp;
 
 /// Seconds, from a cache's answer to a time-out.
 const BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 1.0, 5.0];
-
-/// What the cookies of a request amount to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CookieVerdict {
-    /// A session that is alive.
-    Valid,
-    /// A session that is alive, but the value is signed under a previous secret.
-    OldKey,
-    /// No cookie.
-    Absent,
-    /// Not a value of ours.
-    Malformed,
-    /// A signature that is not ours.
-    Forged,
-    /// Older than any session can be, or from the future.
-    Aged,
-    /// A session that is over.
-    Ended,
-    /// The store could not be asked.
-    Unavailable,
-}
-
-impl CookieVerdict {
-    /// The word for metrics and audit records.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::OldKey => "old_key",
-            Self::Absent => "absent",
-            Self::Malformed => "malformed",
-            Self::Forged => "forged",
-            Self::Aged => "aged",
-            Self::Ended => "ended",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
-/// What came of reading the configuration again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReloadResult {
-    /// It is in force.
-    Applied,
-    /// The one before goes on.
-    Refused,
-}
-
-impl ReloadResult {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// How an attempt to log in ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LoginResult {
-    /// With a session.
-    Success,
-    /// With the same page again.
-    Refused,
-    /// It was one too many, and nobody looked at it.
-    Limited,
-    /// It could not be decided.
-    Unavailable,
-}
-
-impl LoginResult {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Refused => "refused",
-            Self::Limited => "limited",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
 
 /// Everything that is counted. Recording is one look-up and one atomic addition.
 #[derive(Debug)]
@@ -116,75 +42,6 @@ pub struct Metrics {
     upstream_servers: Family<ServerLabels, Gauge>,
     policy_findings: Family<FindingLabels, Counter>,
     reloads: Words,
-}
-
-type Label = [(&'static str, &'static str); 1];
-type Words = Family<Label, Counter>;
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct RequestLabels {
-    route: Arc<str>,
-    method: &'static str,
-    status: u16,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct UpstreamLabels {
-    upstream: Arc<str>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct UpstreamErrorLabels {
-    upstream: Arc<str>,
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ServerLabels {
-    upstream: String,
-    server: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ListenerLabels {
-    listener: Arc<str>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct CertificateLabels {
-    name: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ProviderLabels {
-    provider: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct FindingLabels {
-    policy: &'static str,
-    application: Arc<str>,
-}
-
-/// Where the answer to a look-up came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheResult {
-    /// Memory.
-    Hit,
-    /// The store, perhaps by somebody else's question.
-    Miss,
-    /// Memory, since the store cannot be asked.
-    Outage,
-}
-
-impl CacheResult {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Outage => "outage",
-        }
-    }
 }
 
 impl Metrics {
@@ -410,20 +267,6 @@ fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metri
 
 fn histogram() -> Histogram {
     Histogram::new(BUCKETS)
-}
-
-/// A client may invent methods; labels may not grow with them.
-fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use toml::Spanned;
 use super::Value;
 use super::document::Place;
 use super::fault::Complaint;
+use super::misfit::no_list;
 use super::overlay::Variable;
-use super::section::no_list;
 
 /// A value that somebody gave.
 #[derive(Clone, Copy)]

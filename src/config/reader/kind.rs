@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Value;
 use super::fault::Complaint;
+use super::misfit::misfit;
 use super::nearest::nearest;
-use super::section::misfit;
 use crate::base::rate::{self, Rate};
 use crate::base::{duration as span, size as bytes};
 

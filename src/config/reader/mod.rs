@@ -21,6 +21,7 @@ mod document;
 mod fault;
 mod found;
 pub mod kind;
+mod misfit;
 mod nearest;
 mod overlay;
 mod section;

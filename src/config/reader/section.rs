@@ -8,6 +8,7 @@ use super::document::{Document, Place, Shape};
 use super::fault::{Complaint, Severity};
 use super::found::{Found, Item};
 use super::kind;
+use super::misfit::{misfit, no_list};
 use super::nearest::nearest;
 use super::overlay::Variable;
 use super::setting::Told;
@@ -380,26 +381,6 @@ impl<'d> Section<'d> {
         let offset = self.in_file(key).map_or(self.offset, |value| value.span().start);
         self.document.report(severity, Place::Offset(offset), self.path_of(key), complaint);
     }
-}
-
-/// What is no list where one is expected.
-pub(super) fn no_list(value: &Value<'_>) -> Complaint {
-    misfit(value, "a list", "put it in brackets: [\"…\"]")
-}
-
-/// A value of one type where another is expected.
-pub(super) fn misfit(value: &Value<'_>, expected: &'static str, remedy: &str) -> Complaint {
-    let found = match value {
-        Value::String(_) => "text",
-        Value::Integer(_) => "a number",
-        Value::Float(_) => "a fraction",
-        Value::Boolean(_) => "true or false",
-        Value::Datetime(_) => "a date",
-        Value::Array(_) => "a list",
-        Value::Table(_) => "a section",
-    };
-    let what = format!("{found} stands where {expected} is expected");
-    Complaint { expected: Some(expected), ..Complaint::new(what, remedy) }
 }
 
 fn join(path: &str, key: &str) -> String {
