@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::accept::{Ending, Shared, Terms};
-use super::frames::Policed;
+use super::frames::{Policed, ResetLimits};
 use super::patience::{Watch, Watched};
 use super::streams::{Paced, Resets, Streams};
 use super::tls::Opened;
@@ -155,6 +155,8 @@ impl<H: Handler> Connections<H> {
         let write_timeout = limits.write_timeout;
         let (tasks, abort) = (shared.tasks, ending.abort.clone());
         let streams = Streams { tasks, abort, write_timeout, watch: watch.clone() };
+        let most = ResetLimits { each_second: limits.h2_resets_per_second, streams: limits.h2_streams };
+        let stream = Policed::new(Watched::new(stream, watch.clone()), most);
         let connection = http2::Builder::new(streams)
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.h2_streams)
@@ -165,7 +167,7 @@ impl<H: Handler> Connections<H> {
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .keep_alive_interval(H2_PING)
             .keep_alive_timeout(H2_PING)
-            .serve_connection(TokioIo::new(Policed::new(Watched::new(stream, watch.clone()))), service);
+            .serve_connection(TokioIo::new(stream), service);
         let drive = Drive { watch, limits, ending, peer };
         drive.run(pin!(connection), http2::Connection::graceful_shutdown).await;
     }

@@ -1,5 +1,6 @@
 //! The frames of an HTTP/2 connection, counted: a client may say so much, and more where it is sent something, but not for
-//! ever what asks for nothing (security.md, DS-5). The library answers every such frame and counts none.
+//! ever what asks for nothing (security.md, DS-5). The library answers every such frame and counts none. Of requests that
+//! are given up as soon as they are made, those that come together are refused together, before any work is done for them.
 
 use std::io;
 use std::pin::Pin;
@@ -35,10 +36,14 @@ struct Frames {
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
-    /// It carries some of a message.
-    Message,
-    /// Anything else: a ping, a setting, a window, a priority, a reset, what nobody knows, and frames of a message with
-    /// nothing in them.
+    /// It begins a message, or ends one.
+    Head,
+    /// It carries more of a message.
+    Content,
+    /// It gives a request up.
+    GivesUp,
+    /// Anything else: a ping, a setting, a window, a priority, what nobody knows, and frames of a message with nothing in
+    /// them.
     Talk,
 }
 
@@ -72,12 +77,15 @@ impl Frames {
     fn purpose(&self) -> Purpose {
         const DATA: u8 = 0;
         const HEADERS: u8 = 1;
+        const RST_STREAM: u8 = 3;
         const CONTINUATION: u8 = 9;
         const END: u8 = 1;
         let (kind, ends) = (self.head[3], self.head[4] & END != 0);
         match kind {
-            DATA | HEADERS if self.left > 0 || ends => Purpose::Message,
-            CONTINUATION if self.left > 0 => Purpose::Message,
+            HEADERS if self.left > 0 || ends => Purpose::Head,
+            DATA if self.left > 0 || ends => Purpose::Content,
+            CONTINUATION if self.left > 0 => Purpose::Content,
+            RST_STREAM => Purpose::GivesUp,
             _ => Purpose::Talk,
         }
     }
@@ -112,35 +120,88 @@ impl Budget {
     }
 }
 
-/// A connection that breaks where its client talks too much.
+/// How many requests a client may give up before they are answered. Which are, nobody tells here: of those that are given
+/// up as many may be answered as there were answers, and as there are streams at a time.
+#[derive(Debug)]
+struct Patience {
+    limits: ResetLimits,
+    left: u32,
+    /// The last second that it was renewed for.
+    second: u64,
+    answered: u32,
+}
+
+/// Bounds on resets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResetLimits {
+    /// Requests that are given up before they are answered, a second.
+    pub(super) each_second: u32,
+    /// Requests that are under way at a time.
+    pub(super) streams: u32,
+}
+
+impl Patience {
+    fn new(limits: ResetLimits) -> Self {
+        Self { limits, left: limits.each_second, second: 0, answered: 0 }
+    }
+
+    fn answer(&mut self) {
+        self.answered = (self.answered + 1).min(self.limits.streams);
+    }
+
+    /// Whether one more may be given up, so many seconds after the beginning.
+    fn spend(&mut self, second: u64) -> bool {
+        if let Some(answered) = self.answered.checked_sub(1) {
+            self.answered = answered;
+            return true;
+        }
+        if second != self.second {
+            (self.second, self.left) = (second, self.limits.each_second);
+        }
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+/// A connection that breaks where its client talks too much, or gives up too much.
 #[derive(Debug)]
 pub(super) struct Policed<S> {
     stream: S,
     theirs: Frames,
     ours: Frames,
     budget: Budget,
+    patience: Patience,
 }
 
 impl<S> Policed<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, theirs: Frames::after(PREFACE), ours: Frames::default(), budget: Budget::new() }
+    pub(super) fn new(stream: S, limits: ResetLimits) -> Self {
+        let (theirs, ours) = (Frames::after(PREFACE), Frames::default());
+        Self { stream, theirs, ours, budget: Budget::new(), patience: Patience::new(limits) }
     }
 
     fn came(&mut self, bytes: &[u8]) -> io::Result<()> {
         let second = self.budget.started.elapsed().as_secs();
-        let (budget, mut within) = (&mut self.budget, true);
+        let (budget, patience, mut within) = (&mut self.budget, &mut self.patience, true);
         self.theirs.follow(bytes, |purpose| {
-            within &= purpose == Purpose::Message || budget.spend(second);
+            within &= match purpose {
+                Purpose::Head | Purpose::Content => true,
+                Purpose::GivesUp => budget.spend(second) && patience.spend(second),
+                Purpose::Talk => budget.spend(second),
+            };
         });
         if within { Ok(()) } else { Err(io::Error::other("a flood of frames that ask for nothing")) }
     }
 
     fn went(&mut self, bytes: &[u8]) {
-        let budget = &mut self.budget;
-        self.ours.follow(bytes, |purpose| {
-            if purpose == Purpose::Message {
+        let (budget, patience) = (&mut self.budget, &mut self.patience);
+        self.ours.follow(bytes, |purpose| match purpose {
+            Purpose::Head => {
                 budget.raise(FOR_EACH_OF_OURS);
+                patience.answer();
             }
+            Purpose::Content => budget.raise(FOR_EACH_OF_OURS),
+            Purpose::GivesUp | Purpose::Talk => {}
         });
     }
 }
@@ -212,16 +273,17 @@ mod tests {
 
     #[test]
     fn a_frame_is_known_by_its_head_however_the_bytes_are_cut() {
-        use Purpose::{Message, Talk};
+        use Purpose::{Content, GivesUp, Head, Talk};
         let frames = [
             (frame(4, 0, &[0; 6]), Talk),
-            (frame(1, 4, b"block"), Message),
-            (frame(0, 0, b"\0\0\0\x04\0\0\0\0\0"), Message),
+            (frame(1, 4, b"block"), Head),
+            (frame(0, 0, b"\0\0\0\x04\0\0\0\0\0"), Content),
+            (frame(3, 0, &[0; 4]), GivesUp),
             (frame(0, 0, b""), Talk),
-            (frame(0, 1, b""), Message),
+            (frame(0, 1, b""), Content),
             (frame(6, 0, &[0; 8]), Talk),
             (frame(9, 0, b""), Talk),
-            (frame(9, 4, b"rest"), Message),
+            (frame(9, 4, b"rest"), Content),
             (frame(200, 1, b"?"), Talk),
         ];
         let bytes =
@@ -232,6 +294,30 @@ mod tests {
             bytes.chunks(size).for_each(|piece| follower.follow(piece, |purpose| told.push(purpose)));
             assert_eq!(told, expected, "in pieces of {size}");
         }
+    }
+
+    const LIMITS: ResetLimits = ResetLimits { each_second: 5, streams: 3 };
+
+    #[test]
+    fn so_many_requests_are_given_up_in_a_second_and_as_many_more_as_were_answered() {
+        let mut patience = Patience::new(LIMITS);
+        let mut given_up = |second| (0..100).filter(|_| patience.spend(second)).count();
+        assert_eq!((given_up(0), given_up(0), given_up(7)), (5, 0, 5));
+        (0..2).for_each(|_| patience.answer());
+        assert_eq!((0..100).filter(|_| patience.spend(7)).count(), 2);
+        (0..100).for_each(|_| patience.answer());
+        assert_eq!((0..100).filter(|_| patience.spend(8)).count(), 5 + 3, "no more are under way at a time");
+    }
+
+    #[test]
+    fn what_gives_up_too_much_is_refused_as_a_whole() {
+        let mut connection = Policed::new((), LIMITS);
+        connection.came(&[b'P'; PREFACE]).unwrap();
+        let pair = [frame(1, 5, b"block"), frame(3, 0, &[0; 4])].concat();
+        connection.came(&pair.repeat(5)).unwrap();
+        connection.went(&frame(1, 4, b"block"));
+        connection.came(&pair).unwrap();
+        assert!(connection.came(&pair).is_err());
     }
 
     #[test]
@@ -246,7 +332,7 @@ mod tests {
 
     #[test]
     fn who_opens_windows_for_what_it_is_sent_may_do_so_for_ever() {
-        let mut connection = Policed::new(());
+        let mut connection = Policed::new((), LIMITS);
         connection.came(&[b'P'; PREFACE]).unwrap();
         let (event, window) = (frame(0, 0, b"data: 1\n\n"), frame(8, 0, &[0, 0, 0, 9]));
         for _ in 0..50_000 {
