@@ -142,6 +142,10 @@ async fn look_at_every_page(scheme: Scheme) {
     sign_in(browser, ALICE).await;
     browser.says("h1", "Send it after all?").await;
     eye.looks_at("unsent", "Send it after all?").await;
+    drop(upstream);
+    browser.press("Send it now").await;
+    browser.arrives_at(&format!("{site}/_foregate/unsent?failed=1")).await;
+    eye.looks_at("unsent-failed", "Send it after all?").await;
     redis.kill();
     eye.sees("unavailable", &format!("{site}/app"), "Back in a moment").await;
     proxy.stopped().await;
