@@ -206,7 +206,12 @@ async fn no_other_origin_has_it_sent() {
     let mut jar = interrupted(&proxy).await;
     client.log_in(&mut jar, ALICE, "").await;
     let token = offered(&client, &jar).await.unwrap();
-    for headers in ["Sec-Fetch-Site: cross-site\nOrigin: https://evil.test", "Origin: https://evil.test"] {
+    for headers in [
+        "Sec-Fetch-Site: cross-site\nOrigin: https://evil.test",
+        "Origin: https://evil.test",
+        "Origin: null",
+        "X-A: b",
+    ] {
         let head = format!(
             "POST {TARGET}\nCookie: {}\nContent-Type: application/x-www-form-urlencoded\n{headers}",
             jar.header()
@@ -336,6 +341,17 @@ async fn a_form_in_another_tab_is_kept_although_the_login_page_was_shown() {
     let page = client.visit("/_foregate/login?return_to=%2Fon", &jar).await;
     jar.take(&page);
     assert!(was_kept(&send(&client, &jar, OWN_PAGE).await));
+
+    let mut from_a_link = Jar(jar.0.iter().filter(|(name, _)| name == "__Host-session").cloned().collect());
+    let head = format!(
+        "GET /_foregate/login\nCookie: {}\nSec-Fetch-Site: cross-site\nSec-Fetch-Mode: navigate",
+        from_a_link.header()
+    );
+    from_a_link.take(&client.send(&head, "").await);
+    assert!(
+        from_a_link.value("__Host-session").is_some(),
+        "a strict cookie does not come along from elsewhere"
+    );
 
     let mut nobodys = Jar(jar.0.iter().filter(|(name, _)| name == "__Host-session").cloned().collect());
     nobodys.take(&client.visit("/_foregate/login", &nobodys).await);

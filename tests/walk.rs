@@ -385,8 +385,8 @@ async fn an_application_that_sends_users_to_the_login_in_a_circle_is_told_of() {
         Upstream::answering(|_| answer("302 Found", &[("Location", "/_foregate/login")], "")).await;
     let proxy = proxy(&upstream).start();
     let (client, alice) = (proxy.client(), proxy.logged_in(ALICE).await);
-    for page in 0..7 {
-        assert_eq!(client.visit(&to_login(&format!("/a?{page}")), &alice).await.status, 303);
+    for _ in 0..5 {
+        assert_eq!(client.visit(&to_login("/a"), &alice).await.status, 303);
     }
     let circle = client.visit(&to_login("/a"), &alice).await;
     assert_eq!(circle.status, 508, "{circle:#?}");
@@ -395,7 +395,7 @@ async fn an_application_that_sends_users_to_the_login_in_a_circle_is_told_of() {
     assert_eq!(client.get(&to_login("/a"), &alice).await.status, 303, "a script has no page to show");
     let head = format!("HEAD {}\nAccept: text/html\nCookie: {}", to_login("/a"), alice.header());
     assert_eq!(client.send(&head, "").await.status, 303);
-    proxy.clock.advance(std::time::Duration::from_secs(5));
+    proxy.clock.advance(std::time::Duration::from_secs(6));
     assert_eq!(client.visit(&to_login("/a"), &alice).await.status, 303, "somebody who comes later");
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Lasting {
     pub(super) traces: Traces,
     pub(super) store: Arc<dyn Store>,
     pub(super) memory: SessionMemory,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     pub(super) drivers: Drivers,
     pub(super) tunnels: Tunnels,
 }

@@ -209,7 +209,8 @@ fn unsent_forms(
     let most_bytes = Some(config.csrf.keep_body).filter(|bytes| *bytes > 0)?;
     let World { clock, random, .. } = &lasting.world;
     let (store, browsers) = (Arc::clone(&lasting.store), Arc::clone(browsers));
-    let parts = UnsentParts { store, browsers, most_bytes, clock: clock.clone(), random: *random };
+    let (tasks, clock, random) = (lasting.tasks.clone(), clock.clone(), *random);
+    let parts = UnsentParts { store, browsers, most_bytes, tasks, clock, random };
     Some(Arc::new(UnsentForms::new(secrets, parts)))
 }
 

@@ -30,6 +30,8 @@ pub enum Purpose {
     UnsentCookie,
     /// What stands for such a form when it is sent after all.
     UnsentForm,
+    /// The names of the buckets in which such forms are counted.
+    UnsentRoom,
     /// The names of the buckets in which attempts to log in are counted.
     LoginAttempts,
 }
@@ -46,6 +48,7 @@ impl Purpose {
             Self::BrowserOwner => "browser-owner",
             Self::UnsentCookie => "unsent-cookie",
             Self::UnsentForm => "unsent-form",
+            Self::UnsentRoom => "unsent-room",
             Self::LoginAttempts => "login-attempts",
         }
     }

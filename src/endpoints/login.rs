@@ -54,7 +54,7 @@ impl Parts {
             Ok(Finding::Session(_)) | Err(_) => None,
         };
         let mut response = self.form(context, headers, page, StatusCode::OK);
-        if why_not.is_some_and(|why_not| self.is_useless(why_not, headers)) {
+        if why_not.is_some_and(|why_not| self.is_useless(why_not, context, headers)) {
             add_cookies(&mut response, self.sessions.cookie().clear());
         }
         Ok(response)
@@ -62,11 +62,12 @@ impl Parts {
 
     /// Whether the browser need not keep its session cookie. That of a session that has ended still says that somebody
     /// was signed in: a form that is open in another tab is kept by it.
-    fn is_useless(&self, why_not: NoSession, headers: &HeaderMap) -> bool {
-        match why_not {
-            NoSession::NoCookie => false,
-            NoSession::BadCookie(_) => true,
-            NoSession::Ended(_) => !self.unsent.as_ref().is_some_and(|forms| forms.knows_whose(headers)),
+    fn is_useless(&self, why_not: NoSession, context: &RequestContext, headers: &HeaderMap) -> bool {
+        match (why_not, &self.unsent) {
+            (NoSession::NoCookie, _) => false,
+            (NoSession::BadCookie(_), _) | (NoSession::Ended(_), None) => true,
+            // Whoever comes from elsewhere does not bring the cookie by which a browser is known.
+            (NoSession::Ended(_), Some(forms)) => !context.cross_site && !forms.comes_from_a_browser(headers),
         }
     }
 

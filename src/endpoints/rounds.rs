@@ -12,9 +12,9 @@ use crate::http::{RequestContext, RequestKind};
 use crate::policy::Rounds;
 use crate::session::Session;
 
-/// So often is somebody sent on to one place who need not log in. Safari gives up after sixteen redirects, which are eight
-/// rounds, and others after twenty.
-const MOST: Rate = Rate::per(7, Duration::from_secs(30));
+/// So often is somebody sent on to one place who need not log in. Safari gives up after sixteen redirects, and others after
+/// twenty: five rounds by way of a page that the application or this proxy has in between.
+const MOST: Rate = Rate::per(5, Duration::from_secs(30));
 
 /// How often the log tells of them at most.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -44,10 +44,10 @@ impl LoginRounds {
             return false;
         }
         let host = request.authority.host();
-        // Queries may differ from round to round, and hold what is not for logs.
+        let parts = [session.handle.as_bytes(), host.as_bytes(), destination.as_bytes()];
+        let is_too_many = self.rounds.is_one_too_many(&parts);
+        // A query may hold what is not for logs.
         let path = destination.split(['?', '#']).next().unwrap_or_default();
-        let is_too_many =
-            self.rounds.is_one_too_many(&[session.handle.as_bytes(), host.as_bytes(), path.as_bytes()]);
         if is_too_many && self.told.is_due() {
             tracing::warn!(
                 handle = %session.handle,

@@ -41,6 +41,8 @@ pub(super) enum Rejection {
         /// By which the browser comes for the form that it sent; `None` where none was kept.
         cookie: Option<HeaderValue>,
     },
+    /// Something went wrong when the form that it stood for may have arrived: the browser is to forget that.
+    Spent(Problem, HeaderValue),
     /// The form that it stood for did not arrive, and waits again: it is offered at this address.
     StillUnsent(String),
     /// Its sender has to log in, but the login page does not open in a frame.
@@ -143,6 +145,11 @@ pub(super) fn answer_to(
                 response.headers_mut().append(SET_COOKIE, cookie.clone());
                 response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             }
+            response
+        }
+        Rejection::Spent(problem, forget) => {
+            let mut response = problem_answer(*problem, id, kind, pages);
+            response.headers_mut().append(SET_COOKIE, forget.clone());
             response
         }
         Rejection::StillUnsent(location) => redirect(StatusCode::SEE_OTHER, location),

@@ -1,6 +1,7 @@
 //! Forms that met an ended session: kept on the way to the login, sent when their user says so.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
@@ -15,8 +16,8 @@ use crate::http::{
 };
 use crate::pages::UNSENT_FIELD;
 use crate::policy::Permit;
-use crate::session::{Finding, NoSession, Session, UnsentForm};
-use crate::upstream::{ForwardError, RequestBody};
+use crate::session::{Finding, NoSession, Session, UnsentForm, UnsentForms};
+use crate::upstream::{ForwardError, RequestBody, Trail};
 
 /// The longest that one may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +32,31 @@ type Apart<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub(super) struct Sent {
     pub(super) request: Request<RequestBody>,
     /// The form that it stood for.
-    pub(super) form: Option<Box<UnsentForm>>,
+    pub(super) form: Option<Box<OnItsWay>>,
+}
+
+/// A form that is being sent. Whatever becomes of that, it waits again unless somebody has begun to.
+pub(super) struct OnItsWay {
+    /// `None` once it is accounted for.
+    form: Option<UnsentForm>,
+    trail: Trail,
+    forms: Arc<UnsentForms>,
+}
+
+impl OnItsWay {
+    fn form(&self) -> &UnsentForm {
+        self.form.as_ref().expect("it is not accounted for yet")
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        if let Some(form) = self.form.take()
+            && !self.trail.has_begun()
+        {
+            drop(self.forms.put_back(form, None));
+        }
+    }
 }
 
 /// The answer to a form.
@@ -108,8 +133,8 @@ impl Gateway {
             let gone = Rejection::Problem(Problem::FormGone);
             let session = permit.session().ok_or(gone)?;
             let form = self.collected(context, &head.headers, session, token).await?;
-            form.restore(&mut head.headers);
-            let body = RequestBody::Whole(form.body.clone());
+            form.form().restore(&mut head.headers);
+            let body = RequestBody::Traced(form.form().body.clone(), form.trail.clone());
             Ok(Sent { request: Request::from_parts(head, body), form: Some(Box::new(form)) })
         })
     }
@@ -117,24 +142,62 @@ impl Gateway {
     /// Sees to a form that was sent: where it did not arrive, it waits again.
     pub(super) fn account_for<'a>(
         &'a self,
-        form: Box<UnsentForm>,
+        mut sent: Box<OnItsWay>,
         context: &'a RequestContext,
         answer: Result<Response<Body>, ForwardError>,
     ) -> Apart<'a, Result<Accounted, Rejection>> {
         Box::pin(async move {
-            let forms = self.unsent.as_deref().expect("a form comes from where forms are kept");
-            let Fate::Returned(target) = fate(&answer, context) else {
-                return Ok(Accounted { response: answer?, forget: Some(forms.forget()) });
+            let fate = self.fate(&answer, &sent.trail, context);
+            let form = sent.form.take().expect("it is accounted for once");
+            let is_back = match &fate {
+                Fate::Arrived => false,
+                Fate::Returned(target) => sent.forms.put_back(form, target.as_ref()).await.unwrap_or(false),
             };
-            let is_back = forms.put_back(context, *form, target.as_ref()).await.is_ok();
-            match answer {
-                Ok(response) => Ok(Accounted { response, forget: None }),
-                Err(_) if is_back && context.kind == RequestKind::Navigation => {
+            match (answer.map_err(Rejection::from), fate) {
+                (Ok(response), Fate::Arrived) => {
+                    Ok(Accounted { response, forget: Some(sent.forms.forget()) })
+                }
+                (Ok(response), Fate::Returned(_)) => Ok(Accounted { response, forget: None }),
+                (Err(Rejection::Problem(problem)), Fate::Arrived) => {
+                    Err(Rejection::Spent(problem, sent.forms.forget()))
+                }
+                (Err(Rejection::Problem(problem)), Fate::Returned(_))
+                    if is_back && is_the_applications(problem) =>
+                {
                     Err(Rejection::StillUnsent(format!("{}/unsent?failed=1", self.prefix)))
                 }
-                Err(error) => Err(error.into()),
+                (Err(rejection), _) => Err(rejection),
             }
         })
+    }
+
+    /// An application that asks for credentials, or to send the same to another place of its own, has not taken the form.
+    fn fate(
+        &self,
+        answer: &Result<Response<Body>, ForwardError>,
+        trail: &Trail,
+        context: &RequestContext,
+    ) -> Fate {
+        let Ok(response) = answer else {
+            return if trail.has_begun() { Fate::Arrived } else { Fate::Returned(None) };
+        };
+        match response.status() {
+            StatusCode::UNAUTHORIZED => Fate::Returned(None),
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
+                let location = response.headers().get(LOCATION);
+                let target = location.and_then(|location| redirected(context, location));
+                let target = target.filter(|target| self.takes_forms(context, target));
+                target.map_or(Fate::Arrived, |target| Fate::Returned(Some(target)))
+            }
+            _ => Fate::Arrived,
+        }
+    }
+
+    /// Whether a form may be sent to `target` that only its user may send: somebody has to ask who that is.
+    fn takes_forms(&self, context: &RequestContext, target: &Target) -> bool {
+        let elsewhere = RequestContext { target: target.clone(), ..context.clone() };
+        self.endpoint(&elsewhere).is_ok_and(|endpoint| endpoint.is_none())
+            && self.route(&elsewhere).is_ok_and(|route| route.asks_who())
     }
 
     async fn collected(
@@ -143,32 +206,25 @@ impl Gateway {
         headers: &HeaderMap,
         session: &Session,
         token: &str,
-    ) -> Result<UnsentForm, Rejection> {
-        if provenance(headers, context.scheme, &context.authority) == Provenance::Foreign {
+    ) -> Result<OnItsWay, Rejection> {
+        if provenance(headers, context.scheme, &context.authority) != Provenance::SameOrigin {
             return Err(Rejection::Problem(Problem::CrossSite));
         }
         let Some(forms) = &self.unsent else { return Err(Rejection::Problem(Problem::FormGone)) };
         let form = forms.collect(context, headers, session, token).await;
         let form = form.map_err(|_| Rejection::Problem(Problem::StoreUnavailable))?;
-        form.ok_or(Rejection::Problem(Problem::FormGone))
+        let form = form.ok_or(Rejection::Problem(Problem::FormGone))?;
+        let trail = Trail::of(&form.body);
+        Ok(OnItsWay { form: Some(form), trail, forms: Arc::clone(forms) })
     }
 }
 
-/// An application that asks for credentials, or to send the same to another place, has not taken the form.
-fn fate(answer: &Result<Response<Body>, ForwardError>, context: &RequestContext) -> Fate {
-    let response = match answer {
-        Ok(response) => response,
-        Err(error) if error.came_before_sending() => return Fate::Returned(None),
-        Err(_) => return Fate::Arrived,
-    };
-    match response.status() {
-        StatusCode::UNAUTHORIZED => Fate::Returned(None),
-        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
-            let location = response.headers().get(LOCATION);
-            Fate::Returned(location.and_then(|location| redirected(context, location)))
-        }
-        _ => Fate::Arrived,
-    }
+/// Whether another try may find the application ready.
+fn is_the_applications(problem: Problem) -> bool {
+    matches!(
+        problem.status(),
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// The length of what the page's button sends: the field, an equals sign and the token.

@@ -9,7 +9,7 @@ use crate::base::rate::Rate;
 use crate::base::secret::Secret;
 use crate::store::{Bucket, BucketName, Buckets, Taken};
 
-/// Counts them, in this process: the next round may meet another, and takes a little longer to be noticed then.
+/// Counts them, in this process. Where rounds meet one process and another by turns, a browser may give up first.
 #[derive(Debug)]
 pub struct Rounds {
     buckets: Buckets,

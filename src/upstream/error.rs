@@ -70,25 +70,6 @@ impl ForwardError {
         }
     }
 
-    /// Whether no server has seen anything of the request.
-    pub const fn came_before_sending(&self) -> bool {
-        match self {
-            Self::Connect(_)
-            | Self::Tls(_)
-            | Self::ConnectTimeout
-            | Self::Full
-            | Self::Down
-            | Self::Identity(_) => true,
-            Self::Broken(_)
-            | Self::UnaskedSwitch
-            | Self::TwoLengths
-            | Self::HeaderName
-            | Self::Body(_)
-            | Self::SessionOver
-            | Self::Timeout => false,
-        }
-    }
-
     /// Whether the server is to blame. Whoever breaks an upload off, breaks the request off too.
     pub(super) fn is_the_servers(&self) -> bool {
         match self {

@@ -28,6 +28,6 @@ pub use forward::{Parts, Upstreams};
 pub use identity::IdentityWriter;
 pub use intake::{BodyFault, BodyLimits};
 pub use preview::Preview;
-pub use request_body::RequestBody;
+pub use request_body::{RequestBody, Trail};
 pub use servers::check;
 pub use tunnel::Tunnels;

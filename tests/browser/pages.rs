@@ -27,7 +27,7 @@ const TRIES: usize = 6;
 
 /// Sends a form, from whatever page is shown.
 const POST: &str = "const form = document.createElement('form'); form.method = 'post'; form.action = 'URL';
-    document.body.append(form); form.submit()";
+    form.innerHTML = '<input name=note value=later>'; document.body.append(form); form.submit()";
 
 /// What judges a page; null where nothing is wrong with it.
 const JUDGEMENT: &str =

@@ -187,6 +187,7 @@ impl Siege {
             ];
             // Those whose head is cut off begin anew: at any moment some are between two.
             kinds.iter().all(|(there, all)| there.load(Ordering::Relaxed) >= *all - *all / 20)
+                && deeds.idle.load(Ordering::Relaxed) == force.idle
                 && deeds.resets.load(Ordering::Relaxed) > 0
         };
         while !there() {

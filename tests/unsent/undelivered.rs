@@ -1,6 +1,8 @@
 //! Forms whose user sent them after all, and which the application did not take: they wait again, and are lost by nothing
 //! but an application that may have them.
 
+use tokio::io::AsyncWriteExt;
+
 use super::*;
 use crate::support::upstream::{Received, answer};
 
@@ -94,6 +96,72 @@ async fn what_an_application_may_have_is_not_sent_to_it_again() {
         assert_eq!(press(&client, &jar, TARGET, &token).await.status, 410, "{status}");
         assert_eq!(posts(&upstream), 1);
     }
+}
+
+#[tokio::test]
+async fn an_application_that_may_have_it_leaves_the_browser_no_key_to_it() {
+    for status in ["200 OK", ""] {
+        let upstream = Upstream::answering(move |_| answer(status, &[], "")).await;
+        let proxy = proxy(&upstream).start();
+        let (client, jar, token) = about_to_be_sent(&proxy).await;
+        let pressed = press(&client, &jar, TARGET, &token).await;
+        let cleared = pressed
+            .all("set-cookie")
+            .iter()
+            .any(|line| line.starts_with(COOKIE) && line.contains("Max-Age=0"));
+        assert!(cleared, "{pressed:#?}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_wants_it_where_only_its_user_may_not_send_it_has_it() {
+    for location in ["https://evil.test/orders", "/public/orders", "/_foregate/session", "", "//[bad"] {
+        let upstream =
+            Upstream::answering(move |_| answer("307 Temporary Redirect", &[("Location", location)], ""))
+                .await;
+        let proxy = proxy(&upstream).route("/", "").route("/public", "access = \"public\"\n").start();
+        let (client, jar, token) = about_to_be_sent(&proxy).await;
+        assert_eq!(press(&client, &jar, TARGET, &token).await.status, 307, "{location}");
+        let again = press(&client, &jar, TARGET, &token).await;
+        // An empty reference is the page itself.
+        let expected = if location.is_empty() { 307 } else { 410 };
+        assert_eq!(again.status, expected, "{location}: {again:#?}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_goes_away_while_it_waits_for_the_application_has_it_still() {
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let upstream =
+        Upstream::answering_when(|_| answer("200 OK", &[], ""), std::sync::Arc::clone(&gate)).await;
+    let proxy = proxy(&upstream).section("connections = 1").start();
+    let (client, jar, token) = about_to_be_sent(&proxy).await;
+    let (waiting, cookie) = (proxy.client(), jar.header());
+    let asked = tokio::spawn(async move { waiting.send(&format!("GET /slow\nCookie: {cookie}"), "").await });
+    eventually("the one connection is taken", async || upstream.received().len() == 1).await;
+
+    let body = format!("foregate-unsent={token}");
+    let head = format!(
+        "POST {TARGET} HTTP/1.1\r\nHost: {HOST}\r\nCookie: {}\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nSec-Fetch-Mode: navigate\r\n\
+         Sec-Fetch-Site: same-origin\r\nOrigin: https://{HOST}\r\n\r\n{body}",
+        jar.header(),
+        body.len()
+    );
+    let mut stream = client.connect(b"http/1.1").await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    eventually("it is on its way", async || !waits(&client, &jar).await).await;
+    drop(stream);
+    eventually("it waits again", async || waits(&client, &jar).await).await;
+    gate.add_permits(10);
+    assert_eq!(asked.await.unwrap().status, 200);
+    assert_eq!(press(&client, &jar, TARGET, &token).await.status, 200);
+    assert_eq!(posts(&upstream), 1);
+}
+
+/// Whether it is offered; a cookie that is cleared then is kept.
+async fn waits(client: &Client, jar: &Jar) -> bool {
+    client.visit("/_foregate/unsent", jar).await.status == 200
 }
 
 #[tokio::test]

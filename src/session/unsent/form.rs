@@ -29,6 +29,8 @@ const LONGEST: usize = 4096;
 pub struct UnsentForm {
     /// Its body.
     pub body: Bytes,
+    /// For which host it was sent: for others it does not open.
+    host: String,
     pub(super) label: Label,
     /// By which it lies in the store, and which alone opens it there.
     pub(super) id: SessionId,
@@ -76,14 +78,14 @@ impl UnsentForm {
             sent_at: now.seconds(),
             browsers: browsers.filter_map(|value| String::from_utf8(value.to_vec()).ok()).collect(),
         };
-        Self { body, label, id }
+        Self { body, host: request.authority.host().to_owned(), label, id }
     }
 
-    /// What lies in the store. It opens for this host alone.
-    pub(super) fn seal(&self, host: &str, random: Random) -> Vec<u8> {
+    /// What lies in the store.
+    pub(super) fn seal(&self, random: Random) -> Vec<u8> {
         let label = serde_json::to_vec(&self.label).expect("text is always JSON");
         let content = [&label, b"\n".as_slice(), &self.body].concat();
-        sealer(&self.id).seal(&content, host.as_bytes(), random)
+        sealer(&self.id).seal(&content, self.host.as_bytes(), random)
     }
 
     /// From what lies in the store; `None` where that is nothing that we put there.
@@ -92,7 +94,7 @@ impl UnsentForm {
         let end = content.expose().iter().position(|byte| *byte == b'\n')?;
         let (label, body) = content.expose().split_at(end);
         let label = serde_json::from_slice(label).ok()?;
-        Some(Self { body: Bytes::copy_from_slice(&body[1..]), label, id })
+        Some(Self { body: Bytes::copy_from_slice(&body[1..]), host: host.to_owned(), label, id })
     }
 
     /// When it is thrown away.

@@ -13,6 +13,8 @@ use std::time::Duration;
 use ::cookie::SameSite;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 pub use form::UnsentForm;
 pub use room::Place;
@@ -49,6 +51,7 @@ pub struct UnsentForms {
     tokens: Signer,
     room: Room,
     most_bytes: u64,
+    tasks: TaskTracker,
     clock: Clock,
     random: Random,
 }
@@ -62,6 +65,8 @@ pub struct UnsentParts {
     pub browsers: Arc<KnownBrowsers>,
     /// The largest body that is kept, in bytes.
     pub most_bytes: u64,
+    /// Who waits for what has to be kept again.
+    pub tasks: TaskTracker,
     /// The time that decides.
     pub clock: Clock,
     /// Where keys come from.
@@ -95,12 +100,12 @@ pub struct Offer {
 impl UnsentForms {
     /// Forms under keys of these `secrets`.
     pub fn new(secrets: &Secrets, parts: UnsentParts) -> Self {
-        let UnsentParts { store, browsers, most_bytes, clock, random } = parts;
+        let UnsentParts { store, browsers, most_bytes, tasks, clock, random } = parts;
         let signer = Signer::derive(secrets, Purpose::UnsentCookie);
         let cookies = SignedValues::new(signer, UNSENT_COOKIE.to_owned(), LIFE);
         let tokens = Signer::derive(secrets, Purpose::UnsentForm);
-        let room = Room::new(most_bytes, tokens.clone());
-        Self { store, browsers, cookies, tokens, room, most_bytes, clock, random }
+        let room = Room::new(most_bytes, Signer::derive(secrets, Purpose::UnsentRoom));
+        Self { store, browsers, cookies, tokens, room, most_bytes, tasks, clock, random }
     }
 
     /// The largest body that is kept, in bytes.
@@ -108,14 +113,14 @@ impl UnsentForms {
         self.most_bytes
     }
 
-    /// Whether a browser sent this that somebody is known to use: else nobody could say whose form it is.
-    pub fn knows_whose(&self, headers: &HeaderMap) -> bool {
+    /// Whether a browser sent this that calls itself somebody's: without that nobody could say whose form it is.
+    pub fn comes_from_a_browser(&self, headers: &HeaderMap) -> bool {
         cookies::values(headers, BROWSER_COOKIE).next().is_some()
     }
 
-    /// Whether a body under these headers may be kept: it is a form's, and somebody knows whose.
+    /// Whether a body under these headers may be kept: it is a form's, and somebody may come for it.
     pub fn may_keep(&self, headers: &HeaderMap) -> bool {
-        is_form(headers) && self.knows_whose(headers)
+        is_form(headers) && self.comes_from_a_browser(headers)
     }
 
     /// A place for a form that comes with the cookie of the session `ended`, before it is read; `None` where there is
@@ -140,30 +145,23 @@ impl UnsentForms {
         let (id, now, host) = (SessionId::new(self.random), self.clock.now(), request.authority.host());
         let cookie = COOKIE.set(&self.cookies.issue(id.bytes(), host, now));
         let form = UnsentForm::new(id, request, headers, body, now);
-        let kept = self.deposit(request, &form).await;
+        let kept = self.deposit(&form).await;
         drop(place);
         kept.ok().map(|()| cookie)
     }
 
     /// Keeps a form again that was collected, for as long as it had left: it did not arrive. With `target` it goes there
-    /// from now on.
-    ///
-    /// # Errors
-    /// Where the store cannot.
-    pub async fn put_back(
-        &self,
-        request: &RequestContext,
-        mut form: UnsentForm,
-        target: Option<&Target>,
-    ) -> Result<(), Unavailable> {
+    /// from now on. It is done whether or not somebody waits for it, and says whether it could be.
+    pub fn put_back(self: &Arc<Self>, mut form: UnsentForm, target: Option<&Target>) -> JoinHandle<bool> {
         if let Some(target) = target {
             form.label.target = target.path_and_query();
         }
-        self.deposit(request, &form).await
+        let forms = Arc::clone(self);
+        self.tasks.spawn(async move { forms.deposit(&form).await.is_ok() })
     }
 
-    async fn deposit(&self, request: &RequestContext, form: &UnsentForm) -> Result<(), Unavailable> {
-        let content = form.seal(request.authority.host(), self.random);
+    async fn deposit(&self, form: &UnsentForm) -> Result<(), Unavailable> {
+        let content = form.seal(self.random);
         let name = form.id.handle();
         self.store.deposit(&Parcel { name: &name, content: &content, until: form.until() }).await
     }

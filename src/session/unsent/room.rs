@@ -35,7 +35,7 @@ pub(super) struct Room {
     reading: Semaphore,
 }
 
-/// Room for one, for as long as it takes to read it.
+/// Room for one, until it is kept.
 #[derive(Debug)]
 pub struct Place<'a>(
     #[expect(dead_code, reason = "the room is given back when it is dropped")] SemaphorePermit<'a>,
@@ -85,7 +85,7 @@ impl Room {
     }
 
     fn name(&self, whose: &[u8]) -> [u8; 16] {
-        let tag = self.names.tag(&[b"room", whose]);
+        let tag = self.names.tag(&[whose]);
         std::array::from_fn(|at| tag[at])
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     fn however_large_forms_may_be_the_store_takes_in_so_much_and_one_client_an_eighth() {
         let secrets = Secrets { current: Secret::new(vec![7; 32]), previous: Vec::new() };
         for (most_bytes, of_a_client) in [(1, 100_000), (64 << 10, 256), (1 << 20, 16), (1 << 40, 1)] {
-            let room = Room::new(most_bytes, Signer::derive(&secrets, Purpose::UnsentForm));
+            let room = Room::new(most_bytes, Signer::derive(&secrets, Purpose::UnsentRoom));
             assert_eq!(room.of_a_client.count(), of_a_client, "{most_bytes}");
             assert_eq!(room.in_all.count(), of_a_client * SHARE);
         }

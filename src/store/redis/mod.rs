@@ -336,7 +336,8 @@ impl Store for RedisStore {
         Box::pin(in_time(patience, async move {
             let mut set = cmd("SET");
             set.arg(&key).arg(parcel.content).arg("PXAT").arg(parcel.until.millis());
-            Ok(self.topology.run(&key, Order::Command(&set), patience).await?)
+            // Done twice it could bring back what somebody has fetched in between.
+            Ok(self.topology.run(&key, Order::Once(&set), patience).await?)
         }))
     }
 
