@@ -246,9 +246,11 @@ async fn besiege(force: Force, rounds: usize, requests: usize) -> Figures {
     figures
 }
 
-/// How many times as long as beside others who want processor time as much does it take a client to come and ask beside a
-/// siege, at most.
+/// How many times as long as beside others who want processor time as much does a client wait beside a siege, at most.
 const SLOWED_DOWN: u32 = 2;
+
+/// A request by a connection that is there may come while a worker is at an attacker's handshake, and waits for it.
+const A_HANDSHAKE: Duration = Duration::from_millis(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn besiegers_of_every_kind_hold_nobody_up_for_good_and_take_no_more_memory_than_is_documented() {
@@ -261,9 +263,7 @@ async fn thousands_of_besiegers_are_gone_in_seconds_and_took_no_more_memory_than
     let force = Force { idle: 10_000, slow_heads: 500, slow_readers: 500, uploaders: 200, flooders: 10 };
     let figures = besiege(force, 3, 1_000).await;
     report(&format!("{force:?}: {figures:?}"));
-    let [_, newcomer] = figures.quiet;
-    // Nor does a request of who is there already: it may have to wait for the handshakes of others.
-    for besieged in figures.besieged {
-        assert!(besieged <= newcomer * SLOWED_DOWN, "{figures:?}");
-    }
+    let ([asked, came], [asked_besieged, came_besieged]) = (figures.quiet, figures.besieged);
+    assert!(came_besieged <= came * SLOWED_DOWN, "{figures:?}");
+    assert!(asked_besieged <= asked * SLOWED_DOWN + A_HANDSHAKE, "{figures:?}");
 }

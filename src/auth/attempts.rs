@@ -108,7 +108,8 @@ impl Attempts {
                 bucket(BROWSER, self.per_user, &parts).into_iter().collect()
             }
             _ => {
-                let client = bucket(CLIENT, self.per_client, &[&octets(attempt.client)]);
+                let client =
+                    bucket(CLIENT, self.per_client, &[network_of(attempt.client).to_string().as_bytes()]);
                 client.into_iter().chain(bucket(USER, self.per_user, &of_account)).collect()
             }
         }
@@ -117,13 +118,5 @@ impl Attempts {
     fn name(&self, scope: &'static str, parts: &[&[u8]]) -> BucketName {
         let tag = self.names.tag(&[&[scope.as_bytes()], parts].concat());
         BucketName { scope, digest: std::array::from_fn(|at| tag[at]) }
-    }
-}
-
-/// Of the network that a client has to itself.
-fn octets(client: IpAddr) -> Vec<u8> {
-    match network_of(client) {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
