@@ -311,3 +311,61 @@ async fn a_thousand_reloads_by_signal_cost_no_request_no_memory_and_no_descripto
     running.signal("TERM");
     assert_eq!(running.ended(), Some(0));
 }
+
+/// A thread of a process that does handshakes.
+#[derive(Debug, PartialEq, Eq)]
+struct HandshakeThread {
+    id: String,
+    /// How far it stands back behind the process's first thread, on the scale of nice(1).
+    behind: i32,
+    /// How often it has been woken.
+    wakings: u64,
+}
+
+/// Those of the process `id`.
+fn handshake_threads(id: u32) -> Vec<HandshakeThread> {
+    let nice = |stat: String| stat.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().parse::<i32>();
+    let first = nice(fs::read_to_string(format!("/proc/{id}/stat")).unwrap()).unwrap();
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap().map(|task| task.unwrap().path());
+    let of_handshakes = tasks.filter(|task| fs::read_to_string(task.join("comm")).unwrap() == "handshakes\n");
+    let told = of_handshakes.map(|task| {
+        let status = fs::read_to_string(task.join("status")).unwrap();
+        let wakings = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        HandshakeThread {
+            id: task.file_name().unwrap().to_str().unwrap().to_owned(),
+            behind: nice(fs::read_to_string(task.join("stat")).unwrap()).unwrap() - first,
+            wakings: wakings.trim().parse().unwrap(),
+        }
+    });
+    told.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_are_done_by_threads_behind_the_others_and_by_the_same_after_a_reload() {
+    let upstream = upstream().await;
+    let setup = proxy(&upstream).server("worker_threads = 2").route("/", PUBLIC);
+    let path = setup.write();
+    let folder = path.parent().unwrap();
+    let mut running = Running::start(foregate(folder, &["run"]));
+    let line = running.logged("serving https");
+    let address = line.rsplit("address\":\"").next().unwrap().split('"').next().unwrap().parse().unwrap();
+    let client = Client::new(address, &folder.join(format!("certs/{HOST}.crt")));
+    let wakings = |threads: &[HandshakeThread]| threads.iter().map(|thread| thread.wakings).sum::<u64>();
+    let ids =
+        |threads: &[HandshakeThread]| threads.iter().map(|thread| thread.id.clone()).collect::<Vec<_>>();
+
+    let mut kept = client.connect(b"http/1.1").await;
+    assert_eq!(ask(&mut kept, "/").await, 200);
+    let first = handshake_threads(running.id());
+    assert_eq!(first.iter().map(|thread| thread.behind).collect::<Vec<_>>(), [5, 5], "{first:?}");
+    running.signal("HUP");
+    tokio::task::block_in_place(|| running.logged("was read again and is in force"));
+    assert_eq!(ask(&mut kept, "/").await, 200);
+    assert_eq!(ids(&handshake_threads(running.id())), ids(&first));
+    assert_eq!(ask(&mut client.connect(b"http/1.1").await, "/").await, 200);
+    let then = handshake_threads(running.id());
+    assert_eq!(ids(&then), ids(&first));
+    assert!(wakings(&then) > wakings(&first), "{first:?} {then:?}");
+    running.signal("TERM");
+    assert_eq!(running.ended(), Some(0));
+}

@@ -15,8 +15,8 @@ use crate::development;
 use crate::gateway::{CurrentGateway, Entrance, Purpose};
 use crate::http::TrustedProxies;
 use crate::listener::{
-    Doorkeeper, Ending, Listener, Neighbours, PassedError, PassedSockets, Shared, Terms, Tls, Transport,
-    bind, bind_local,
+    Doorkeeper, Ending, HandshakeThreads, Handshakes, Listener, Neighbours, PassedError, PassedSockets,
+    Shared, Terms, Tls, Transport, bind, bind_local,
 };
 
 /// A way in for the public, as the configuration writes it.
@@ -116,8 +116,13 @@ pub(super) fn public_port(server: &config::Server, https: Option<SocketAddr>) ->
     server.public_port.or(https.map(|address| address.port())).unwrap_or(443)
 }
 
-/// What holds for connections from now on, and where the certificates come from.
-pub(super) fn terms(config: &Config, world: &World) -> Result<(Terms, CertificateWatch), StartError> {
+/// What holds for connections from now on, and where the certificates come from. Handshakes go on in the threads that there
+/// are, if there are any.
+pub(super) fn terms(
+    config: &Config,
+    world: &World,
+    threads: Option<Arc<HandshakeThreads>>,
+) -> Result<(Terms, CertificateWatch), StartError> {
     let limits = config.server.limits;
     let announcers = announcers(&config.server);
     let trusted_proxies = config.server.trusted_proxies.clone();
@@ -126,7 +131,10 @@ pub(super) fn terms(config: &Config, world: &World) -> Result<(Terms, Certificat
     }
     let files = development::certificate_files(config, world.clock.now())?;
     let (certificates, watch) = CertificateWatch::load(files).map_err(StartError::Certificates)?;
-    let tls = Some(Arc::new(Tls::new(certificates, &config.tls)?));
+    let tls = Arc::new(Tls::new(certificates, &config.tls)?);
+    let start = || HandshakeThreads::start(config.server.worker_threads).map(Arc::new);
+    let threads = threads.map_or_else(start, Ok).map_err(StartError::Threads)?;
+    let tls = Some(Handshakes { tls, threads });
     Ok((Terms { limits, announcers, trusted_proxies, tls }, watch))
 }
 

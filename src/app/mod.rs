@@ -101,6 +101,9 @@ pub enum StartError {
     /// The operator's own pages cannot be shown.
     #[error("{}", lines(.0))]
     Pages(Vec<PagesError>),
+    /// There are no threads to do handshakes.
+    #[error("cannot start threads for handshakes: {0}")]
+    Threads(#[source] io::Error),
     /// The operating system does not say where a socket listens.
     #[error("cannot tell where a socket listens: {0}")]
     Address(#[source] io::Error),
@@ -119,7 +122,7 @@ impl App {
         let (tasks, abort) = (TaskTracker::new(), CancellationToken::new());
         let (control, orders) = control::control();
         let lasting = Lasting::open(config, world, &tasks)?;
-        let (terms, certificates) = terms(config, world)?;
+        let (terms, certificates) = terms(config, world, None)?;
         let shared = Shared {
             terms: Arc::new(ArcSwap::from_pointee(terms)),
             door: door(config),

@@ -92,8 +92,8 @@ impl CertificateWatch {
         let Ok(Some((now, loaded))) = read.await else { return };
         self.versions = now;
         match (loaded, &shared.terms.load().tls) {
-            (Ok((certificates, watch)), Some(tls)) => {
-                tls.renew(certificates);
+            (Ok((certificates, watch)), Some(handshakes)) => {
+                handshakes.tls.renew(certificates);
                 *self = watch;
                 self.tell(&shared.metrics);
                 shared.metrics.reload(ReloadResult::Applied);

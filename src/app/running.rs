@@ -146,8 +146,9 @@ impl Running {
     /// What takes reading files, off the threads that serve.
     async fn prepare(&self, config: Config, port: u16) -> Result<Prepared, ReloadError> {
         let (lasting, upstreams) = (self.lasting.clone(), Arc::clone(&self.site.upstreams));
+        let threads = self.shared.terms.load().tls.as_ref().map(|handshakes| Arc::clone(&handshakes.threads));
         let work = move || {
-            let (terms, certificates) = terms(&config, &lasting.world)?;
+            let (terms, certificates) = terms(&config, &lasting.world, threads)?;
             let site = Site::build(&config, port, &lasting, Some(&upstreams))?;
             Ok::<_, StartError>(Prepared { terms, certificates, site, config })
         };

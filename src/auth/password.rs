@@ -10,10 +10,10 @@ use std::time::Duration;
 use argon2::{Algorithm, Argon2, Params, Version};
 use password_hash::phc::PasswordHash;
 use password_hash::{PasswordHasher, PasswordVerifier};
-use rustix::process::setpriority_process;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::AuthError;
+use crate::base::priority::stand_back;
 use crate::base::secret::Secret;
 
 /// Longer ones are refused before any work; nobody types them (in bytes).
@@ -127,7 +127,7 @@ impl PasswordQueue {
         // The permit goes along: whoever gives up waiting does not make room for more work than there is.
         let (answer, hashed) = oneshot::channel();
         let hash = move || {
-            stand_back();
+            stand_back(NICE, "checking a password");
             let is_right = compare(&password, check);
             drop(permit);
             let _ = answer.send(is_right);
@@ -153,13 +153,6 @@ impl Drop for Waiter<'_> {
     }
 }
 
-/// Lets all other threads go first. Where a sandbox does not allow that, the password is checked all the same.
-fn stand_back() {
-    if let Err(error) = setpriority_process(None, NICE) {
-        tracing::debug!(%error, "checking passwords cannot stand back behind requests");
-    }
-}
-
 fn compare(password: &Secret<String>, check: Check) -> bool {
     let password = password.expose().as_bytes();
     match check {
@@ -181,8 +174,6 @@ fn compare(password: &Secret<String>, check: Check) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rustix::process::getpriority_process;
-
     use super::*;
 
     fn cheap() -> Params {
@@ -240,18 +231,6 @@ mod tests {
         ] {
             assert_eq!(queue.verify(secret(given), bcrypt_of(hashed)).await, Ok(is_right), "{given}");
         }
-    }
-
-    #[test]
-    fn a_thread_that_checks_a_password_stands_back_and_no_other_does() {
-        let nice = || getpriority_process(None).unwrap();
-        let before = nice();
-        let meanwhile = thread::spawn(move || {
-            stand_back();
-            nice()
-        });
-        assert_eq!(meanwhile.join().unwrap(), before.max(NICE));
-        assert_eq!(nice(), before);
     }
 
     #[tokio::test]

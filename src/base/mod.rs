@@ -9,6 +9,7 @@ pub mod handle;
 pub mod identity;
 pub mod lock;
 pub mod pem;
+pub mod priority;
 pub mod random;
 pub mod rate;
 pub mod request_id;

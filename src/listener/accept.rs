@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::{Caller, Connections};
 use super::doorkeeper::{Place, TooMany};
 use super::proxy_protocol::Announced;
-use super::{Doorkeeper, Handler, LocalSocket, Tls, Voice, proxy_protocol};
+use super::{Doorkeeper, Handler, HandshakeThreads, LocalSocket, Tls, Voice, proxy_protocol};
 use crate::config::Limits;
 use crate::http::TrustedProxies;
 use crate::telemetry::Metrics;
@@ -54,7 +54,16 @@ pub struct Terms {
     /// Whose connections are those of many clients.
     pub trusted_proxies: TrustedProxies,
     /// TLS; `None` where no listener speaks it.
-    pub tls: Option<Arc<Tls>>,
+    pub tls: Option<Handshakes>,
+}
+
+/// What handshakes come to, and who does them.
+#[derive(Clone, Debug)]
+pub struct Handshakes {
+    /// Made anew at a reload.
+    pub tls: Arc<Tls>,
+    /// The same for as long as the process lives.
+    pub threads: Arc<HandshakeThreads>,
 }
 
 #[derive(Debug)]
@@ -211,7 +220,7 @@ impl<H: Handler> Connections<H> {
             return;
         }
         match (transport, self.terms.tls.clone()) {
-            (Transport::Tls, Some(tls)) => self.tls(stream, caller, &tls).await,
+            (Transport::Tls, Some(handshakes)) => self.tls(stream, caller, handshakes).await,
             // Its listener is being closed: the configuration has none of its kind any more.
             (Transport::Tls, None) => {}
             (Transport::Plain, _) => self.plain(stream, caller).await,

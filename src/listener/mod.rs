@@ -8,6 +8,7 @@ mod doorkeeper;
 mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod handshake_threads;
 mod inspection;
 mod passed;
 mod patience;
@@ -24,10 +25,11 @@ use std::net::SocketAddr;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-pub use accept::{Ending, Listener, Shared, Terms, Transport};
+pub use accept::{Ending, Handshakes, Listener, Shared, Terms, Transport};
 pub use belongings::Belongings;
 pub use certificates::{CertificateError, Certificates, fingerprint};
 pub use doorkeeper::Doorkeeper;
+pub use handshake_threads::HandshakeThreads;
 pub use inspection::CertificateFacts;
 pub use passed::{PassedError, PassedSockets};
 pub use self_signed::{SelfSignedError, self_signed};
