@@ -220,7 +220,7 @@ impl<H: Handler> Connections<H> {
             return;
         }
         match (transport, self.terms.tls.clone()) {
-            (Transport::Tls, Some(handshakes)) => self.tls(stream, caller, handshakes).await,
+            (Transport::Tls, Some(handshakes)) => self.tls(stream, caller, &handshakes).await,
             // Its listener is being closed: the configuration has none of its kind any more.
             (Transport::Tls, None) => {}
             (Transport::Plain, _) => self.plain(stream, caller).await,

@@ -81,9 +81,9 @@ impl<H: Handler> Connections<H> {
 
     /// Serves what the handshake agrees on; or HTTP/1 where there is none, because somebody typed `http:` before the
     /// address.
-    pub(super) async fn tls(self, stream: TcpStream, caller: Caller, handshakes: Handshakes) {
-        let Handshakes { tls, threads } = handshakes;
-        let opening = threads.run(async move { tls.open(stream).await });
+    pub(super) async fn tls(self, stream: TcpStream, caller: Caller, handshakes: &Handshakes) {
+        // Boxed, so that a connection takes what its own protocol needs and not what the others would.
+        let opening = Box::pin(handshakes.tls.open(stream, &handshakes.threads));
         let opened = tokio::time::timeout(self.terms.limits.handshake_timeout, opening).await;
         let Ok(Ok(opened)) = opened else {
             tracing::debug!(client = %caller.address, "a TLS handshake failed or took too long");
@@ -91,7 +91,6 @@ impl<H: Handler> Connections<H> {
         };
         let (stream, handshake) = match opened {
             Opened::Tls(stream, handshake) => (stream, handshake),
-            // Boxed, so that a connection takes what its own protocol needs and not what the others would.
             Opened::Plain(stream) => return Box::pin(self.plain(stream, caller)).await,
         };
         let peer = caller.peer(Scheme::Https, handshake);

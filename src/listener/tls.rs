@@ -16,7 +16,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificates::Shelf;
-use super::{Certificates, Handshake};
+use super::{Certificates, Handshake, HandshakeThreads};
 use crate::base::pem::{self, PemFileError};
 use crate::config::{self, ClientAuth, ClientAuthMode, TlsVersion};
 
@@ -93,8 +93,8 @@ impl Tls {
         self.certificates.replace(certificates);
     }
 
-    /// Does the handshake.
-    pub(super) async fn open(&self, stream: TcpStream) -> io::Result<Opened> {
+    /// Does the handshake; what takes long of it, by `threads`.
+    pub(super) async fn open(&self, stream: TcpStream, threads: &HandshakeThreads) -> io::Result<Opened> {
         let mut first = [0];
         stream.peek(&mut first).await?;
         // A handshake begins with a byte that is no character (RFC 8446 §5.1), and a request with one.
@@ -103,7 +103,9 @@ impl Tls {
         }
         let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let (config, handshake) = self.choose(begun.client_hello().server_name());
-        let stream = begun.into_stream(Arc::clone(config)).await?;
+        let config = Arc::clone(config);
+        // The keys are agreed on before the future is there to be awaited.
+        let stream = threads.run(async move { begun.into_stream(config).await }).await?;
         Ok(Opened::Tls(Box::new(stream), handshake))
     }
 
