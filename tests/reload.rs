@@ -1,6 +1,7 @@
 //! Another configuration takes the place of the one before, whole or not at all, and nobody notices who did not ask.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +13,7 @@ use crate::admin;
 use crate::support::authority::{Authority, Pair};
 use crate::support::client::{Client, Jar, parse};
 use crate::support::command::{Running, foregate};
-use crate::support::proxy::{ALICE, BOB, HOST, Proxy, SECRET, proxy};
+use crate::support::proxy::{ALICE, BOB, HOST, Proxy, SECRET, Setup, proxy};
 use crate::support::report;
 use crate::support::settle::eventually;
 use crate::support::upstream::{Upstream, answer, upstream};
@@ -276,17 +277,23 @@ fn held(id: u32) -> (usize, usize) {
     (descriptors, line.trim().trim_end_matches(" kB").parse().unwrap())
 }
 
-#[ignore = "a thousand reloads of the program itself take half a minute"]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_reloads_by_signal_cost_no_request_no_memory_and_no_descriptor() {
-    let upstream = upstream().await;
-    let setup = proxy(&upstream).route("/", PUBLIC);
+/// The program itself by `setup`'s configuration: where that is, the process, and a client of it.
+fn running(setup: &Setup) -> (PathBuf, Running, Client) {
     let path = setup.write();
     let folder = path.parent().unwrap();
     let mut running = Running::start(foregate(folder, &["run"]));
     let line = running.logged("serving https");
     let address = line.rsplit("address\":\"").next().unwrap().split('"').next().unwrap().parse().unwrap();
     let client = Client::new(address, &folder.join(format!("certs/{HOST}.crt")));
+    (path, running, client)
+}
+
+#[ignore = "a thousand reloads of the program itself take half a minute"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_reloads_by_signal_cost_no_request_no_memory_and_no_descriptor() {
+    let upstream = upstream().await;
+    let setup = proxy(&upstream).route("/", PUBLIC);
+    let (path, mut running, client) = running(&setup);
     let done = CancellationToken::new();
     let asking: JoinSet<usize> = (0..4).map(|_| load(client.clone(), done.clone())).collect();
     let (text, mut early) = (fs::read_to_string(&path).unwrap(), (0, 0));
@@ -344,12 +351,7 @@ fn handshake_threads(id: u32) -> Vec<HandshakeThread> {
 async fn handshakes_are_done_by_threads_behind_the_others_and_by_the_same_after_a_reload() {
     let upstream = upstream().await;
     let setup = proxy(&upstream).server("worker_threads = 2").route("/", PUBLIC);
-    let path = setup.write();
-    let folder = path.parent().unwrap();
-    let mut running = Running::start(foregate(folder, &["run"]));
-    let line = running.logged("serving https");
-    let address = line.rsplit("address\":\"").next().unwrap().split('"').next().unwrap().parse().unwrap();
-    let client = Client::new(address, &folder.join(format!("certs/{HOST}.crt")));
+    let (_, mut running, client) = running(&setup);
     let wakings = |threads: &[HandshakeThread]| threads.iter().map(|thread| thread.wakings).sum::<u64>();
     let ids =
         |threads: &[HandshakeThread]| threads.iter().map(|thread| thread.id.clone()).collect::<Vec<_>>();
