@@ -147,6 +147,7 @@ impl<H: Handler> Connections<H> {
             request.extensions_mut().insert(belongings.clone());
             let (handler, unanswered) = (handler.clone(), resets.request());
             async move {
+                unanswered.looked_at_twice().await;
                 let answer = answer_boxed(&handler, request, peer).await;
                 unanswered.answered();
                 Ok::<_, Infallible>(answer.map(Paced::new))

@@ -1,7 +1,7 @@
 //! The streams of one HTTP/2 connection: each a task with an owner, closed where its client takes nothing, and
 //! counted where its client gives it up.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -202,6 +202,21 @@ pub(super) struct Unanswered {
 }
 
 impl Unanswered {
+    /// Waits a turn where the client has given up requests before: hyper looks whether this one is given up as well only
+    /// after it has begun, and whoever sends floods sends both together.
+    pub(super) async fn looked_at_twice(&self) {
+        let mut looked_at = self.resets.0.count.load(Ordering::Relaxed) == 0;
+        poll_fn(|context| {
+            if looked_at {
+                return Poll::Ready(());
+            }
+            looked_at = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     pub(super) fn answered(mut self) {
         self.answered = true;
     }
@@ -218,6 +233,19 @@ impl Drop for Unanswered {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_looked_at_twice_where_one_was_given_up_before() {
+        let resets = Resets::new(5, CancellationToken::new());
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let request = resets.request();
+        assert!(pin!(request.looked_at_twice()).poll(&mut context).is_ready());
+        drop(request);
+        let request = resets.request();
+        let mut looked_at = pin!(request.looked_at_twice());
+        assert!(looked_at.as_mut().poll(&mut context).is_pending());
+        assert!(looked_at.as_mut().poll(&mut context).is_ready());
+    }
 
     #[test]
     fn too_many_given_up_requests_within_a_second_end_the_connection() {
