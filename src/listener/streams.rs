@@ -202,8 +202,8 @@ pub(super) struct Unanswered {
 }
 
 impl Unanswered {
-    /// Waits a turn where the client has given up requests before: hyper looks whether this one is given up as well only
-    /// after it has begun, and whoever sends floods sends both together.
+    /// Waits a turn where one was given up on this connection before: hyper looks whether this one is given up as well
+    /// only after it has begun, and whoever sends floods sends both together.
     pub(super) async fn looked_at_twice(&self) {
         let mut looked_at = self.resets.0.count.load(Ordering::Relaxed) == 0;
         poll_fn(|context| {

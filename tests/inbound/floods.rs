@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::PATIENCE;
@@ -206,6 +207,31 @@ async fn so_many_streams_are_open_at_once_and_none_is_held_for_ever() {
     }
     assert_eq!(limit, Some(20), "and so much is said");
     still_serves(&proxy).await;
+}
+
+#[tokio::test]
+async fn what_is_given_up_at_once_costs_nothing_where_something_was_given_up_before() {
+    let (left, mut leaving) = mpsc::unbounded_channel();
+    let upstream = Upstream::talking(move |_, mut line| {
+        let left = left.clone();
+        async move {
+            line.ended().await;
+            let _ = left.send(());
+        }
+    })
+    .await;
+    let proxy = public(&upstream, "");
+    let mut stream = proxy.client().connect(b"h2").await;
+    let asked = |stream: u32| frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET"));
+    let given_up = |stream: u32| frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
+    stream.write_all(&[opening(b""), asked(1)].concat()).await.unwrap();
+    eventually("it is under way", async || upstream.received().len() == 1).await;
+    stream.write_all(&given_up(1)).await.unwrap();
+    timeout(PATIENCE, leaving.recv()).await.expect("it is given up").unwrap();
+    let together = (1..10).flat_map(|number| [asked(2 * number + 1), given_up(2 * number + 1)].concat());
+    stream.write_all(&together.chain(asked(21)).collect::<Vec<u8>>()).await.unwrap();
+    eventually("the last is under way", async || upstream.received().len() == 2).await;
+    assert_eq!(upstream.connections(), 2, "nobody has connected for the others");
 }
 
 #[tokio::test]
